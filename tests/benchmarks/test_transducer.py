@@ -69,8 +69,10 @@ def test_cpu_time(shape, capsys):
     torch.set_num_threads(1)
     arguments, sides = problem(*shape), {"softmax alone": softmax_alone, "ours": ours} | peer()
     if "torchaudio" in sides:
+        # torchaudio's lattice is float32: at log P near -2000 one unit in the last place is 1e-4, and several
+        # add up.
         for a, b in zip(gradient(ours, arguments), gradient(torchaudio_loss, arguments), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-3)
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(3 if shape[-1] > 100 else 7):
         for name, loss in sides.items():

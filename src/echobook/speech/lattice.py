@@ -101,11 +101,11 @@ def occupancy(
 ) -> Occupancy:
     """log P of each utterance and, for each cell, the posterior of leaving it by blank and by label.
 
-    `blank` and `label` are log scores of the two moves; the last row of `label` is ignored. Lengths are at least
-    1 frame and 0 labels (the caller checks). Per utterance the blank occupancies sum to T_i and the label
-    occupancies to U_i; outside the utterance both are exactly 0. With `moves=False` only the evidence is
-    computed and the occupancies come back empty, shape (B, 0, U1). An utterance that no path can explain has log P = -inf and
-    NaN occupancies.
+    `blank` and `label` are log scores of the two moves; the last row of `label` is ignored. Lengths are at
+    least 1 frame and 0 labels (the caller checks). Per utterance the blank occupancies sum to T_i and the
+    label occupancies to U_i; outside the utterance both are exactly 0. With `moves=False` only the evidence
+    is computed and the occupancies come back empty, shape (B, 0, U1). An utterance that no path can explain
+    has log P = -inf and NaN occupancies.
     """
     frames = blank.shape[1]
     moves_ = mask_outside(blank.double(), label.double(), frame_lengths, label_lengths)
