@@ -1,0 +1,145 @@
+"""HTML for pages: verdict badges, the verdict box, the provenance stamp. Text and shape carry the meaning,
+never colour alone; colours come from the book's stylesheet, for light and dark, by these classes:
+
+`echobook-verdict` with one of `verdict-reproduced`, `verdict-partly`, `verdict-not`, `verdict-untestable`,
+`verdict-pending` (badge); `echobook-verdict-box`; `echobook-stamp`. Figures that change from run to run
+(seconds, memory, dates) stand in `<data class="echobook-volatile">`, so that two runs can be compared byte
+for byte.
+"""
+
+import html
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from echobook.report.results import Dataset, Results
+from echobook.report.verdicts import ClaimOutcome, TestOutcome, Verdict
+
+CLASSES: dict[Verdict, str] = {
+    "reproduced": "verdict-reproduced",
+    "partly reproduced": "verdict-partly",
+    "not reproduced": "verdict-not",
+    "not testable here": "verdict-untestable",
+    "not yet recorded": "verdict-pending",
+}
+SIGNS: dict[Verdict, str] = {
+    "reproduced": "✓",
+    "partly reproduced": "◐",
+    "not reproduced": "✗",
+    "not testable here": "–",
+    "not yet recorded": "…",
+}
+_VOLATILE = re.compile(r'(<data class="echobook-volatile"[^>]*>).*?(</data>)', re.DOTALL)
+
+
+class Html:
+    """A piece of HTML that notebooks show; printed, it is its plain text, the same in every run."""
+
+    def __init__(self, markup: str) -> None:
+        self.markup = markup
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+    def __repr__(self) -> str:
+        text = re.sub(r"<[^>]+>", " ", _VOLATILE.sub(r"\1\2", self.markup))
+        return re.sub(r"\s+", " ", html.unescape(text)).strip()
+
+
+def strip_volatile(markup: str) -> str:
+    """Return the markup with the content of volatile figures removed."""
+    return _VOLATILE.sub(r"\1\2", markup)
+
+
+def volatile(text: str) -> str:
+    """Mark a figure that changes from run to run."""
+    return f'<data class="echobook-volatile" value="">{html.escape(text)}</data>'
+
+
+def badge(verdict: Verdict) -> str:
+    """Return the verdict as a badge: sign and words."""
+    sign = f'<span aria-hidden="true">{SIGNS[verdict]}</span>'
+    return f'<span class="echobook-verdict {CLASSES[verdict]}">{sign} {verdict}</span>'
+
+
+def figure(value: float, digits: int = 3) -> str:
+    """Return a number with `digits` decimals, or in significant digits where that would show only zeros."""
+    text = f"{value:.{digits}f}" if value == 0 or abs(value) >= 10.0**-digits else f"{value:.2g}"
+    return text.replace("-", "−")
+
+
+def range_text(low: float | None, high: float | None, digits: int = 3) -> str:
+    """Return ` [low, high]`, or nothing when there is no interval."""
+    if low is None or high is None:
+        return ""
+    return f" [{figure(low, digits)}, {figure(high, digits)}]"
+
+
+def outcome_text(outcome: TestOutcome, digits: int = 3) -> str:
+    """Return a test's figure: name, estimate, unit, interval, number of seeds."""
+    count = len(outcome.seeds)
+    unit = f" {outcome.unit}" if outcome.unit else ""
+    interval = range_text(outcome.low, outcome.high, digits)
+    return (
+        f"{outcome.name.replace('-', ' ')}: {figure(outcome.estimate, digits)}{unit}{interval}, "
+        f"{count} seed{'' if count == 1 else 's'}"
+    )
+
+
+def cost_text(results: Sequence[Results]) -> str:
+    """Return the mean cost of a recorded run: CPU seconds, memory, parameters."""
+    if not results:
+        return "Cost: not yet recorded."
+    cpu = np.mean([result.cost.cpu_seconds for result in results])
+    memory = max(result.cost.peak_memory_mib for result in results)
+    counts = sum(results[0].parameter_counts.values())
+    trained = f", {counts:,} parameters" if counts else ""
+    return f"Cost of one recorded run: {cpu:,.0f} CPU-s, {memory:,.0f} MiB of memory{trained}."
+
+
+def verdict_box(outcomes: Sequence[ClaimOutcome], results: Sequence[Results]) -> Html:
+    """Return the box that opens a chapter: one line a claim with its verdict, then what a run costs."""
+    lines = []
+    for outcome in outcomes:
+        claim = outcome.claim
+        lines.append(
+            f'<li>{badge(outcome.verdict)} <a href="#{claim.anchor}">{html.escape(claim.id)}</a> '
+            f"{html.escape(claim.statement)}</li>"
+        )
+    seeds = (
+        f"{len(results)} recorded public run{'' if len(results) == 1 else 's'}"
+        if results
+        else "no recorded run yet"
+    )
+    return Html(
+        '<section class="echobook-verdict-box" aria-label="Verdicts">'
+        f"<p><strong>Verdicts</strong> ({seeds})</p><ul>{''.join(lines)}</ul>"
+        f"<p>{cost_text(results)}</p></section>"
+    )
+
+
+def _dataset_text(dataset: Dataset) -> str:
+    rows = ", ".join(f"{name} {count:,}" for name, count in dataset.rows.items())
+    return f"{dataset.name} {dataset.version} (sha256 {dataset.sha256[:12]}; {dataset.licence}; rows: {rows})"
+
+
+def stamp(results: Results) -> Html:
+    """Return the provenance stamp that closes a chapter."""
+    where, cost = results.environment, results.cost
+    state = ", with uncommitted changes" if where.dirty else ""
+    rows = {
+        "Run": f"{results.slug}, profile {results.profile}, seed {results.seed}",
+        "Commit": volatile(where.commit[:12] + state),
+        "Sources": volatile(f"sha256 {where.closure_sha256[:12]}"),
+        "Lock": html.escape(f"sha256 {where.lock_sha256[:12]}"),
+        "Data": html.escape("; ".join(_dataset_text(dataset) for dataset in results.datasets) or "none"),
+        "Packages": html.escape(", ".join(f"{name} {version}" for name, version in where.packages.items())),
+        "Hardware": volatile(f"{where.hardware}, {where.threads} thread{'' if where.threads == 1 else 's'}"),
+        "Cost": volatile(
+            f"{cost.cpu_seconds:.1f} CPU-s, {cost.wall_seconds:.1f} s, {cost.peak_memory_mib:.0f} MiB"
+        ),
+        "Date": volatile(where.date),
+    }
+    body = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows.items())
+    return Html(f'<section class="echobook-stamp" aria-label="Provenance"><dl>{body}</dl></section>')

@@ -1,0 +1,121 @@
+"""The scoreboard: one row for each claim of each chapter, totals, and a short form for the terminal."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from echobook.report.claims import Claims, Printed, load_claims
+from echobook.report.display import SIGNS, outcome_text
+from echobook.report.paths import results_folder
+from echobook.report.records import load_recorded, load_seeds
+from echobook.report.results import Results
+from echobook.report.verdicts import VERDICTS, ClaimOutcome, Verdict, judge_claims
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim on the scoreboard; figures are ready to show, empty text means there is none."""
+
+    slug: str
+    claim: str
+    statement: str
+    printed: str
+    recorded: str
+    seeds: int
+    build: str
+    verdict: Verdict
+    anchor: str
+
+
+def printed_text(printed: Printed) -> str:
+    """Return the paper's figure with how we know it, when it was not read in the paper itself."""
+    known = "" if printed.provenance == "read" else f" ({printed.provenance})"
+    return f"{printed.text}{known}"
+
+
+def outcome_figures(outcome: ClaimOutcome, digits: int = 3) -> str:
+    """Return the figures of all tests of a claim, one after the other."""
+    return "; ".join(outcome_text(test, digits) for test in outcome.tests)
+
+
+def claims_frame(claims: Claims, recorded: Sequence[Results], build: Sequence[Results]) -> pd.DataFrame:
+    """Return the chapter's table of claims; `build` are the results of the run at hand."""
+    ours = judge_claims(claims, recorded)
+    rows = []
+    for outcome, now in zip(ours, this_run(claims, build), strict=True):
+        reason = outcome.claim.not_testable or ""
+        rows.append(
+            {
+                "claim": f"{outcome.claim.id}: {outcome.claim.statement}",
+                "paper": printed_text(outcome.claim.printed),
+                "recorded (95 % interval)": outcome_figures(outcome) or reason or "not yet recorded",
+                "this run": now or "–",
+                "verdict": f"{SIGNS[outcome.verdict]} {outcome.verdict}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def this_run(claims: Claims, build: Sequence[Results]) -> list[str]:
+    """Return the figures of a run at hand for each claim, empty where it lacks the metrics (yet)."""
+    texts = []
+    for claim in claims.claims:
+        needed = {name for test in claim.tests for name in test.metrics}
+        alone = claims.model_copy(update={"claims": [claim]})
+        known = [results for results in build if needed <= results.metrics.keys()]
+        texts.append(outcome_figures(judge_claims(alone, known)[0]))
+    return texts
+
+
+def chapter_rows(root: Path, slug: str, *, profile: str = "default") -> list[Row]:
+    """Return a chapter's rows: verdicts from recorded `public` runs, beside the last build of `profile`."""
+    claims = load_claims(root, slug)
+    recorded = load_recorded(root, slug)
+    built = load_seeds(results_folder(root, profile, slug), slug, profile)
+    return [
+        Row(
+            slug=slug,
+            claim=outcome.claim.id,
+            statement=outcome.claim.statement,
+            printed=printed_text(outcome.claim.printed),
+            recorded=outcome_figures(outcome),
+            seeds=len(recorded),
+            build=now,
+            verdict=outcome.verdict,
+            anchor=outcome.claim.anchor,
+        )
+        for outcome, now in zip(judge_claims(claims, recorded), this_run(claims, built), strict=True)
+    ]
+
+
+def scoreboard(root: Path, *, profile: str = "default", slugs: Sequence[str] | None = None) -> list[Row]:
+    """Return the rows of all chapters with a claims file (or of `slugs`), in the order of their names."""
+    found = sorted(path.stem for path in (root / "data" / "claims").glob("*.yml"))
+    return [
+        row
+        for slug in (found if slugs is None else slugs)
+        for row in chapter_rows(root, slug, profile=profile)
+    ]
+
+
+def totals(rows: Sequence[Row]) -> dict[Verdict, int]:
+    """Return the number of claims with each verdict, all five verdicts listed."""
+    counted = Counter(row.verdict for row in rows)
+    return {verdict: counted[verdict] for verdict in VERDICTS}
+
+
+def plain_scoreboard(rows: Sequence[Row]) -> str:
+    """Return a short scoreboard for the terminal: a line for each chapter, then the totals."""
+    slugs = list(dict.fromkeys(row.slug for row in rows))
+    width = max((len(slug) for slug in slugs), default=0)
+    lines = []
+    for slug in slugs:
+        own = [row for row in rows if row.slug == slug]
+        signs = " ".join(f"{row.claim} {SIGNS[row.verdict]}" for row in own)
+        lines.append(f"{slug.ljust(width)}  {signs}")
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in totals(rows).items() if count)
+    lines.append(f"{len(rows)} claims: {summary or 'none'}")
+    return "\n".join(lines)
