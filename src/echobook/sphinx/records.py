@@ -1,0 +1,87 @@
+"""What the pages read: chapters, claims, recorded results and this build's results, each loaded once a build."""
+
+from functools import cached_property
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+from echobook.report.claims import Claim, Claims, load_claims
+from echobook.report.errors import ReportError
+from echobook.report.paths import claims_file, recorded_folder, results_folder
+from echobook.report.records import load_recorded
+from echobook.report.results import Results, read_results
+from echobook.report.verdicts import ClaimOutcome, Estimate, estimate, judge
+from echobook.sphinx.chapters import Chapter, read_chapters
+
+NOT_YET = "not yet recorded"
+
+
+class Records:
+    """The records of one checkout, as seen by one build. Every lookup either answers or raises ReportError."""
+
+    def __init__(self, root: Path, profile: str) -> None:
+        self.root = root
+        self.profile = profile
+        self._recorded: dict[str, list[Results]] = {}
+        self._claims: dict[str, Claims] = {}
+
+    @cached_property
+    def chapters(self) -> dict[str, Chapter]:
+        """Return the chapters by slug, in the registry's order."""
+        return {chapter.slug: chapter for chapter in read_chapters(self.root)}
+
+    def chapter(self, slug: str) -> Chapter:
+        """Return one chapter; an unknown slug is an error that lists the known ones."""
+        if slug not in self.chapters:
+            raise ReportError(f"no chapter {slug!r}; known: {', '.join(self.chapters)}")
+        return self.chapters[slug]
+
+    def has_claims(self, slug: str) -> bool:
+        """Say whether the chapter's claims have been written."""
+        return claims_file(self.root, slug).is_file()
+
+    def claims(self, slug: str) -> Claims:
+        """Return the chapter's claims."""
+        if slug not in self._claims:
+            self._claims[slug] = load_claims(self.root, self.chapter(slug).slug)
+        return self._claims[slug]
+
+    def recorded(self, slug: str) -> list[Results]:
+        """Return the recorded public results, one a seed; empty when nothing is recorded."""
+        if slug not in self._recorded:
+            self._recorded[slug] = load_recorded(self.root, self.chapter(slug).slug)
+        return self._recorded[slug]
+
+    def estimate(self, slug: str, metric: str) -> Estimate | None:
+        """Return a metric's recorded mean and interval over seeds, or None when nothing is recorded."""
+        return estimate(self.recorded(slug), metric)
+
+    def outcomes(self, slug: str) -> list[ClaimOutcome]:
+        """Return the verdict on each claim of a chapter, from its recorded public results."""
+        return list(judge(self.claims(slug), self.recorded(slug)))
+
+    def outcome(self, slug: str, identity: str) -> ClaimOutcome:
+        """Return the verdict on one claim; an unknown id is an error that lists the known ones."""
+        wanted: Claim = self.claims(slug).claim(identity)
+        return next(outcome for outcome in self.outcomes(slug) if outcome.claim.id == wanted.id)
+
+    def built(self, slug: str) -> list[Results]:
+        """Return this build's results of a chapter, one a seed; empty when it was not run."""
+        folder = results_folder(self.root, self.profile, slug)
+        return [
+            read_results(path, slug=slug, profile=self.profile) for path in sorted(folder.glob("seed-*.json"))
+        ]
+
+    def files(self, slug: str) -> list[Path]:
+        """Return the files that decide what pages say about a chapter."""
+        recorded = recorded_folder(self.root, "public", slug)
+        return [claims_file(self.root, slug), *sorted(recorded.glob("*.json"))]
+
+
+def records_of(app: Sphinx) -> Records:
+    """Return the records of a build, made at the first call."""
+    known = getattr(app, "echobook_records", None)
+    if not isinstance(known, Records):
+        known = Records(Path(app.srcdir), app.config.echobook_profile)
+        app.echobook_records = known  # type: ignore[attr-defined]
+    return known
