@@ -64,8 +64,8 @@ def last_started(notebook: Any) -> Fault | None:
         if cell.cell_type != "code" or _MARKER in tags:
             continue
         number += "injected-parameters" not in tags
-        status = cell.metadata.get("papermill", {}).get("status")
-        if cell.source.strip() and status in ("running", "completed"):
+        started = cell.metadata.get("papermill", {}).get("start_time")
+        if cell.source.strip() and started:
             shown = 0 if "injected-parameters" in tags else number
             found = Fault(shown, _first_line(cell.source), "the cell did not finish")
     return found
