@@ -26,6 +26,7 @@ from scipy import stats
 
 Scores = Shaped[np.ndarray, "N"] | Sequence[float]
 Alternative = Literal["two-sided", "greater", "less"]
+Aggregate = Literal["mean", "median", "min", "max"]
 EXACT_FLIPS = 12
 _CHUNK = 2**22
 
@@ -176,9 +177,18 @@ def hierarchical_bootstrap(
     return _percentiles(estimate, means.mean(axis=1), level)
 
 
+def aggregated(values: Float[np.ndarray, "*R S"], how: Aggregate) -> Float[np.ndarray, "*R"] | np.floating:
+    """Return the mean, median, smallest or largest value along the last axis."""
+    if how == "median":
+        return np.median(values, axis=-1)
+    if how == "mean":
+        return np.mean(values, axis=-1)
+    return np.min(values, axis=-1) if how == "min" else np.max(values, axis=-1)
+
+
 def bootstrap_aggregate(
     values: Scores,
-    aggregate: Literal["mean", "median", "min", "max"],
+    aggregate: Aggregate,
     *,
     seed: int,
     resamples: int = 10_000,
@@ -188,8 +198,8 @@ def bootstrap_aggregate(
     _check_resamples(resamples)
     table = _finite("values", values, least=2)
     drawn = np.random.default_rng(seed).integers(len(table), size=(resamples, len(table)))
-    function = {"mean": np.mean, "median": np.median, "min": np.min, "max": np.max}[aggregate]
-    return _percentiles(float(function(table)), np.asarray(function(table[drawn], axis=1)), level)
+    estimate = float(aggregated(table, aggregate))
+    return _percentiles(estimate, np.asarray(aggregated(table[drawn], aggregate)), level)
 
 
 def mean_interval_t(values: Scores, *, level: float = 0.95) -> Interval:

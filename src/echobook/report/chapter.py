@@ -124,13 +124,14 @@ class Chapter:
         items: Iterable[Any] | None = None,
         weights: Iterable[Any] | None = None,
         groups: Iterable[Any] | None = None,
+        timing: bool = False,
     ) -> float:
         """Record one figure under a name such as `discovery/ari/transfer`, and return it as a float.
 
-        `n`: number of items behind it. `items`: per-item scores in a fixed order (kept to six digits),
-        whose mean, weighted by `weights` if given, is the value. `groups`: whole-number labels of items
-        that belong together. Raises ReportError for a NaN or infinite value, a repeated or ill-formed name,
-        ragged lists.
+        `n`: number of items behind it. `items`: per-item scores in a fixed order (kept to six digits), whose
+        mean, weighted by `weights` if given, is the value. `groups`: whole-number labels of items that belong
+        together. `timing`: the figure depends on the machine's speed, so comparisons of runs leave it out.
+        Raises ReportError for a NaN or infinite value, a repeated or ill-formed name, ragged lists.
         """
         figure = float(value)
         if not re.fullmatch(METRIC_NAME, name):
@@ -147,7 +148,13 @@ class Chapter:
         size = len(listed) if n is None and listed is not None else n
         try:
             self._metrics[name] = Metric(
-                value=figure, unit=unit, n=size, items=listed, weights=_listed(weights), groups=labels
+                value=figure,
+                unit=unit,
+                n=size,
+                items=listed,
+                weights=_listed(weights),
+                groups=labels,
+                timing=timing,
             )
         except pydantic.ValidationError as error:
             raise ReportError(f"metric {name!r}: {explain(error)}") from error
@@ -172,7 +179,8 @@ class Chapter:
     def claims_table(self) -> Styler:
         """Return the table of claims: the paper's figure, the recorded one, this run's, the verdict."""
         frame = claims_frame(self.claims, load_recorded(self.root, self.slug), [self.results()])
-        return self.table(frame, name="claims", caption="Claims, the paper's figures and ours.")
+        caption = "Claims, the paper's figures and ours."
+        return tables.table(frame, name=f"{self.slug}-claims", caption=caption, markup=list(frame.columns))
 
     def table(
         self, frame: pd.DataFrame, *, name: str, caption: str, digits: int | Mapping[str, int] = 3

@@ -6,7 +6,7 @@ in this repository; seeds run with different parameters; a file over 200 KB.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -69,7 +69,7 @@ def check_same_shape(loaded: Sequence[Results], source: str) -> None:
             )
 
 
-def _changed(left: dict[str, object], right: dict[str, object]) -> str:
+def _changed(left: Mapping[str, object], right: Mapping[str, object]) -> str:
     names = sorted(left.keys() | right.keys())
     return ", ".join(name for name in names if name != "seed" and left.get(name) != right.get(name))
 

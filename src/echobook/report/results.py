@@ -8,6 +8,8 @@ A metric's `value` is what tables show. When `items` are present, the value is t
 weighted by `weights` (word error rate: errors over words for each utterance, weighted by words). `groups`
 names the resampling unit of each item (a speaker, a dialogue), so that items of one group stay together.
 
+A metric marked `timing` depends on the machine's speed; digests and comparisons of runs leave it out.
+
 NaN, infinities, repeated names, unknown fields and files whose content contradicts their place are refused.
 """
 
@@ -48,6 +50,7 @@ class Metric(Strict):
     items: list[float] | None = None
     weights: list[Amount] | None = None
     groups: list[int] | None = None
+    timing: bool = False
 
     @pydantic.model_validator(mode="after")
     def _lengths_agree(self) -> "Metric":
@@ -149,7 +152,7 @@ def dumps(results: Results) -> str:
     """Return the canonical text of a results file (see the module's first lines), newline at the end."""
     plain = results.model_dump(mode="json")
     for metric in plain["metrics"].values():
-        for field in [field for field, content in metric.items() if content is None]:
+        for field in [field for field, content in metric.items() if content is None or content is False]:
             del metric[field]
         for field in ("items", "weights"):
             if field in metric:
@@ -228,13 +231,14 @@ def read_results(
 
 
 def metrics_digest(results: Results) -> str:
-    """Return the sha256 of what a run measured: everything but cost and environment."""
+    """Return the sha256 of what a run measured: everything but cost, environment and timing metrics."""
     measured = results.model_dump(mode="json", exclude={"cost", "environment"})
+    measured["metrics"] = {name: kept for name, kept in measured["metrics"].items() if not kept["timing"]}
     return hashlib.sha256(json.dumps(measured, sort_keys=True).encode()).hexdigest()
 
 
 def differences(left: Results, right: Results) -> list[str]:
-    """Return one line for each measured difference between two runs, ignoring cost and environment."""
+    """Return a line for each difference between two runs, ignoring cost, environment and timing metrics."""
     found = []
     for field in ("slug", "profile", "seed", "parameters", "parameter_counts", "datasets"):
         if getattr(left, field) != getattr(right, field):
@@ -243,7 +247,7 @@ def differences(left: Results, right: Results) -> list[str]:
         one, other = left.metrics.get(name), right.metrics.get(name)
         if one is None or other is None:
             found.append(f"{name}: only in the {'second' if one is None else 'first'} run")
-        elif one != other:
+        elif one != other and not (one.timing and other.timing):
             what = (
                 f"{one.value!r} against {other.value!r}"
                 if one.value != other.value

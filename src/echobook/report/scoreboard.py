@@ -1,5 +1,6 @@
 """The scoreboard: one row for each claim of each chapter, totals, and a short form for the terminal."""
 
+import html
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from echobook.report.claims import Claims, Printed, load_claims
-from echobook.report.display import SIGNS, outcome_text
+from echobook.report.claims import Claim, Claims, Printed, load_claims
+from echobook.report.display import SIGNS, badge, outcome_text, volatile
 from echobook.report.paths import results_folder
 from echobook.report.records import load_recorded, load_seeds
 from echobook.report.results import Results
@@ -42,21 +43,34 @@ def outcome_figures(outcome: ClaimOutcome, digits: int = 3) -> str:
 
 
 def claims_frame(claims: Claims, recorded: Sequence[Results], build: Sequence[Results]) -> pd.DataFrame:
-    """Return the chapter's table of claims; `build` are the results of the run at hand."""
+    """Return the chapter's table of claims, cells in HTML; `build` are the results of the run at hand.
+
+    Figures of this run that depend on the machine's speed are marked as volatile.
+    """
     ours = judge_claims(claims, recorded)
     rows = []
     for outcome, now in zip(ours, this_run(claims, build), strict=True):
-        reason = outcome.claim.not_testable or ""
+        reason, figures = outcome.claim.not_testable, outcome_figures(outcome)
         rows.append(
             {
-                "claim": f"{outcome.claim.id}: {outcome.claim.statement}",
-                "paper": printed_text(outcome.claim.printed),
-                "recorded (95 % interval)": outcome_figures(outcome) or reason or "not yet recorded",
-                "this run": now or "–",
-                "verdict": f"{SIGNS[outcome.verdict]} {outcome.verdict}",
+                "claim": claim_link(outcome.claim),
+                "paper": html.escape(printed_text(outcome.claim.printed)),
+                "recorded (95 % interval)": html.escape(figures or reason or "not yet recorded"),
+                "this run": volatile(now) if _timed(outcome.claim, build) else html.escape(now or "–"),
+                "verdict": badge(outcome.verdict),
             }
         )
     return pd.DataFrame(rows)
+
+
+def claim_link(claim: Claim) -> str:
+    """Return the claim in HTML: its id, linked to the cell that shows it, and its statement."""
+    return f'<a href="#{claim.anchor}">{html.escape(claim.id)}</a> {html.escape(claim.statement)}'
+
+
+def _timed(claim: Claim, build: Sequence[Results]) -> bool:
+    names = {name for test in claim.tests for name in test.metrics}
+    return any(results.metrics[name].timing for results in build for name in names & results.metrics.keys())
 
 
 def this_run(claims: Claims, build: Sequence[Results]) -> list[str]:

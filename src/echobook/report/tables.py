@@ -1,7 +1,7 @@
 """Tables that screen readers can follow: caption, header cells with text, no empty corner, a fixed id."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -9,7 +9,14 @@ from pandas.io.formats.style import Styler
 from echobook.report.errors import ReportError
 
 
-def table(frame: pd.DataFrame, *, name: str, caption: str, digits: int | Mapping[str, int] = 3) -> Styler:
+def table(
+    frame: pd.DataFrame,
+    *,
+    name: str,
+    caption: str,
+    digits: int | Mapping[str, int] = 3,
+    markup: Sequence[str] = (),
+) -> Styler:
     """Return `frame` as a styled table with a caption; a named index becomes columns, another one is dropped.
 
     `name`: lower-kebab, unique on the page; it becomes the table's id. `digits`: decimals of floats, for all
@@ -28,6 +35,8 @@ def table(frame: pd.DataFrame, *, name: str, caption: str, digits: int | Mapping
     flat.columns.name = None
     styler = flat.style.set_uuid(name).hide(axis="index").set_caption(caption)
     styler = styler.set_table_attributes('class="dataframe"')
-    if isinstance(digits, Mapping):
-        return styler.format({column: f"{{:.{count}f}}" for column, count in digits.items()}, na_rep="–")
-    return styler.format(precision=digits, na_rep="–")
+    places = digits if isinstance(digits, Mapping) else dict.fromkeys(flat.columns, digits)
+    for column in flat.columns:
+        escape = None if column in markup else "html"
+        styler = styler.format(subset=[column], precision=places.get(column, 3), na_rep="–", escape=escape)
+    return styler

@@ -23,6 +23,7 @@ from jaxtyping import Float
 
 from echobook.metrics.statistics import (
     Interval,
+    aggregated,
     bootstrap_aggregate,
     holm,
     mean_interval_t,
@@ -204,8 +205,7 @@ def _interval(test: Test, values: Sequence[float], results: Sequence[Results], s
 
 def aggregate(test: Test, values: Sequence[float]) -> float:
     """Return the test's aggregate (mean, median, smallest or largest) of the values of the seeds."""
-    function = {"mean": np.mean, "median": np.median, "min": np.min, "max": np.max}[test.aggregate]
-    return float(function(np.asarray(values, dtype=np.float64)))
+    return float(aggregated(np.asarray(values, dtype=np.float64), test.aggregate))
 
 
 def _p_value(test: Test, values: Sequence[float], results: Sequence[Results], seed: int) -> float | None:
