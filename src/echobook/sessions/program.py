@@ -1,0 +1,151 @@
+"""From a log of turns to the counts of an absorbing chain, as one dataframe program.
+
+The same Ibis expressions run on DuckDB (one machine, larger than memory) and on Spark (a cluster). A log
+has one row a turn:
+
+    device          who spoke; sessions never cross devices
+    time            seconds, any origin
+    text            what the recogniser heard
+    interpretation  what the system understood; null or blank means nothing was understood
+    outcome         1 wanted, 0 not wanted, null unknown
+    sequence        optional: the device's own counter, trusted above the clock
+
+Steps: drop exact duplicates; normalise text (lower case, single blanks); order each device's turns; cut
+where the gap exceeds `gap_s` or the clock runs backwards; count. Without `sequence` turns are ordered by
+time, so a log may arrive in any order; with it, turns keep their sequence, and a clock set back starts a
+new session.
+
+What is counted, with h the state of a turn:
+
+    emissions (u, h, n)           how often text u was understood as h
+    moves     (h, h', n)          consecutive turns of a session with h' != h
+    ends      (h, n, good)        last turns whose outcome is known, and how many were wanted
+    visits    (h, n, good, again) all turns with known outcome, wanted ones, and immediate repeats h -> h
+
+A repeat is no move: it would only slow the chain down; `again` keeps it as weak evidence of failure. A
+turn without interpretation is the state NOTHING, failed whatever its outcome says. Time: one sort; linear
+in turns otherwise.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+
+from echobook.sessions.quiet import former_names
+
+NOTHING = "(nothing understood)"
+COLUMNS = ("device", "time", "text", "interpretation", "outcome")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The four count tables, each sorted by its keys."""
+
+    emissions: pd.DataFrame
+    moves: pd.DataFrame
+    ends: pd.DataFrame
+    visits: pd.DataFrame
+
+
+def turns(events: ir.Table, *, gap_s: float, by_text: bool = False) -> ir.Table:
+    """Clean, ordered turns with their session's neighbours.
+
+    gap_s: longest silence within a session, in seconds, above zero. by_text takes the text itself as the
+    state (the utterance chain) instead of the interpretation. Raises ValueError for a gap that is not
+    positive or missing columns. Columns of the result: text, state, outcome, following (state of the next
+    turn of the session or null).
+    """
+    _check(events, gap_s)
+    clean = _clean(events, by_text)
+    order = [clean.sequence] if "sequence" in clean.columns else []
+    window = ibis.window(group_by=clean.device, order_by=[*order, clean.time, clean.text, clean.state])
+    ahead = clean.mutate(
+        silence=clean.time.lead().over(window) - clean.time, next_state=clean.state.lead().over(window)
+    )
+    together = (ahead.silence >= 0) & (ahead.silence <= gap_s)
+    following = ibis.cases((together, ahead.next_state), else_=ibis.null("string"))
+    return ahead.select("text", "state", "outcome", following=following)
+
+
+def emissions(table: ir.Table) -> ir.Table:
+    """n(u, h): how often each text was understood as each state."""
+    return table.group_by("text", "state").aggregate(n=table.count())
+
+
+def moves(table: ir.Table) -> ir.Table:
+    """n(h -> h') for consecutive turns with different states."""
+    moved = table.filter(table.following.notnull() & (table.following != table.state))
+    return moved.group_by("state", "following").aggregate(n=moved.count())
+
+
+def ends(table: ir.Table) -> ir.Table:
+    """n(h -> end) over last turns of known outcome, with the wanted ones as `good`."""
+    last = table.filter(table.following.isnull() & table.outcome.notnull())
+    return last.group_by("state").aggregate(n=last.count(), good=last.outcome.sum())
+
+
+def visits(table: ir.Table) -> ir.Table:
+    """All turns of known outcome by state, with wanted turns as `good` and immediate repeats as `again`."""
+    known = table.filter(table.outcome.notnull())
+    again = (known.following == known.state).fill_null(False).cast("int64").sum()
+    return known.group_by("state").aggregate(n=known.count(), good=known.outcome.sum(), again=again)
+
+
+@former_names()
+def count(events: ir.Table, *, gap_s: float, by_text: bool = False) -> Counts:
+    """Run the program on whatever backend `events` belongs to; see `turns` for the arguments."""
+    with _held(turns(events, gap_s=gap_s, by_text=by_text)) as table:
+        return Counts(
+            emissions=_sorted(emissions(table), ["text", "state"]),
+            moves=_sorted(moves(table), ["state", "following"]),
+            ends=_sorted(ends(table), ["state"]),
+            visits=_sorted(visits(table), ["state"]),
+        )
+
+
+@contextmanager
+def _held(table: ir.Table) -> Iterator[ir.Table]:
+    """Compute the turns once for all four counts; a DuckDB table may spill to disk, a Spark one is cached."""
+    backend = table.get_backend()
+    if backend.name != "duckdb":
+        with table.cache() as cached:
+            yield cached
+        return
+    name = f"turns_{uuid4().hex}"
+    yield backend.create_table(name, table, temp=True)
+    backend.con.execute(f"DROP TABLE {name}")
+
+
+def _check(events: ir.Table, gap_s: float) -> None:
+    missing = [name for name in COLUMNS if name not in events.columns]
+    if missing:
+        raise ValueError(f"the log lacks {', '.join(missing)}; it has {', '.join(events.columns)}")
+    if not gap_s > 0:
+        raise ValueError(f"gap_s must be above 0 seconds, got {gap_s}")
+
+
+def _clean(events: ir.Table, by_text: bool) -> ir.Table:
+    names = [*COLUMNS, "sequence"] if "sequence" in events.columns else list(COLUMNS)
+    seen = events.select(*names).distinct()
+    text = seen.text.cast("string").fill_null("").lower().strip().re_replace(r"\s+", " ")
+    meaning = seen.interpretation.cast("string").strip()
+    understood = meaning.notnull() & (meaning != "")
+    outcome = seen.outcome.cast("int64")
+    shaped = seen.mutate(
+        time=seen.time.cast("float64"),
+        text=text,
+        state=text if by_text else ibis.cases((understood, meaning), else_=NOTHING),
+        outcome=ibis.cases((understood, outcome), else_=0),
+    )
+    return shaped.drop("interpretation")
+
+
+def _sorted(table: ir.Table, keys: list[str]) -> pd.DataFrame:
+    frame = table.to_pyarrow().to_pandas()
+    numbers = [name for name in frame.columns if name not in keys]
+    return frame.astype(dict.fromkeys(numbers, "int64")).sort_values(keys, ignore_index=True)
