@@ -107,7 +107,9 @@ def contents_faults(root: Path) -> list[str]:
     for chapter in read_chapters(root):
         times = listed.count(chapter.docname)
         if chapter.published and times != 1:
-            faults.append(f"_toc.yml: published chapter {chapter.slug} ({chapter.docname}) listed {times} times")
+            faults.append(
+                f"_toc.yml: published chapter {chapter.slug} ({chapter.docname}) listed {times} times"
+            )
         if not chapter.published and times:
             faults.append(f"_toc.yml: {chapter.slug} is planned, but listed; publish it in {REGISTRY}")
     known = {chapter.docname for chapter in read_chapters(root)}

@@ -21,6 +21,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+from echobook.report.display import SIGNS
 from echobook.report.errors import ReportError
 from echobook.report.verdicts import VERDICTS
 from echobook.sphinx.chapters import PARTS, Chapter, RegistryError
@@ -78,7 +79,17 @@ class RecordDirective(SphinxDirective):
 
 
 def _verdict(verdict: str) -> nodes.Node:
-    return nodes.inline(verdict, verdict, classes=["verdict", verdict_class(verdict)])
+    signs = {str(name): sign for name, sign in SIGNS.items()}
+    text = f"{signs.get(verdict, '…')} {verdict}"
+    return nodes.inline(text, text, classes=["echobook-verdict", verdict_class(verdict)])
+
+
+def _lines(text: str) -> nodes.Node:
+    """Return the figures of a claim's tests, each on its own line."""
+    shown = nodes.inline(classes=["figures"])
+    for line in text.split("; ") if text else []:
+        shown += nodes.inline(line, line, classes=["figure-line"])
+    return shown
 
 
 def _entry(*content: nodes.Node) -> nodes.entry:
@@ -113,8 +124,10 @@ class Scoreboard(RecordDirective):
         printed: nodes.Node = nodes.Text(row.printed)
         if row.claim is not None:
             source = row.claim.printed
-            printed = explained(row.printed, f"{source.unit}; {source.source} ({source.provenance})", "printed")
-        figures = [printed, nodes.Text(row.recorded), nodes.Text(row.built), _verdict(row.verdict)]
+            printed = explained(
+                row.printed, f"{source.unit}; {source.source} ({source.provenance})", "printed"
+            )
+        figures = [printed, _lines(row.recorded), _lines(row.built), _verdict(row.verdict)]
         classes = ["part-" + row.chapter.part, verdict_class(row.verdict)]
         cells = [_entry(self.page_link(row.chapter)), _entry(self.claim_link(row)), *map(_entry, figures)]
         return nodes.row("", *cells, classes=classes)
@@ -125,7 +138,8 @@ class Scoreboard(RecordDirective):
         present = {row.verdict for row in rows}
         verdicts = [(verdict_class(name), name) for name in (*VERDICTS, PLANNED) if name in present]
         return (
-            '<form class="scoreboard-filter" id="scoreboard-filter" hidden aria-label="Filter the scoreboard">'
+            '<form class="scoreboard-filter" id="scoreboard-filter" hidden '
+            'aria-label="Filter the scoreboard">'
             + _choice("part", "Part", parts)
             + _choice("verdict", "Verdict", verdicts)
             + '<p id="scoreboard-count" role="status"></p></form>'
@@ -184,7 +198,7 @@ class Chapters(RecordDirective):
             counts[row.verdict] = counts.get(row.verdict, 0) + 1
         for verdict, count in counts.items():
             text = verdict if verdict == PLANNED else f"{count} {verdict}"
-            state += nodes.inline(text, text, classes=["verdict", verdict_class(verdict)])
+            state += nodes.inline(text, text, classes=["echobook-verdict", verdict_class(verdict)])
             state += nodes.Text(" ")
         return nodes.list_item("", heading, about, venue, state, classes=["card-" + chapter.status])
 

@@ -94,10 +94,12 @@ def offer(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any]
         return
     target = Path(app.outdir, "_sources", pagename + ".ipynb")
     made = write_notebooks(executed_path(app, pagename), target) + _citation(app, pagename, target)
+    base = context["pathto"]("_sources", 1)
+    folder = Path(app.outdir, "_sources")
     buttons = [
         {
             "type": "link",
-            "url": context["pathto"]("_sources", 1) + "/" + path.relative_to(Path(app.outdir, "_sources")).as_posix(),
+            "url": f"{base}/{path.relative_to(folder).as_posix()}",
             "text": label,
             "tooltip": hint,
             "icon": "fas fa-file-arrow-down",
@@ -119,7 +121,9 @@ def mathjax_folder() -> Path:
     for file in files:
         if file.name == MATHJAX[0]:
             return Path(str(file.locate())).parent
-    raise ExtensionError("package sphinx-mathjax-offline is missing; install the extra: pip install -e '.[book]'")
+    raise ExtensionError(
+        "package sphinx-mathjax-offline is missing; install it with: pip install -e '.[book]'"
+    )
 
 
 def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:

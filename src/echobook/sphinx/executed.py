@@ -48,7 +48,7 @@ def profile_of(text: str) -> str | None:
 
 
 def _typed_profile(text: str) -> str | None:
-    """Find the last `profile = "..."` among the parameter cells; the injected cell comes after the defaults."""
+    """Find the last `profile = "..."` of the parameter cells; injected ones follow the defaults."""
     found = None
     for cell in json.loads(text)["cells"]:
         if not {"parameters", "injected-parameters"} & set(cell["metadata"].get("tags", [])):
@@ -95,7 +95,7 @@ def remember_failures(app: Sphinx, docname: str, source: list[str]) -> None:
 def drop_thebe(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Leave out the live-kernel scripts, which would be fetched from another site (event `html-page-context`)."""
+    """Leave out the live-kernel scripts, which would call another site (event `html-page-context`)."""
     context["script_files"] = [js for js in context["script_files"] if not _is_thebe(js)]
     context["css_files"] = [css for css in context["css_files"] if "thebe" not in str(css)]
 
@@ -109,7 +109,7 @@ def _is_thebe(script: Any) -> bool:
 def fix_colab(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Point Colab at the executed copy on the pages branch: it opens no percent file (event `html-page-context`)."""
+    """Point Colab, which opens no percent file, at the executed copy (event `html-page-context`)."""
     for group in context.get("header_buttons", []):
         for button in group.get("buttons", []):
             url = button.get("url") or ""

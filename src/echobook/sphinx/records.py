@@ -1,4 +1,4 @@
-"""What the pages read: chapters, claims, recorded results and this build's results, each loaded once a build."""
+"""What the pages read: chapters, claims, recorded and built results, each loaded once a build."""
 
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +10,14 @@ from echobook.report.errors import ReportError
 from echobook.report.paths import claims_file, recorded_folder, results_folder
 from echobook.report.records import load_recorded
 from echobook.report.results import Results, read_results
-from echobook.report.verdicts import ClaimOutcome, Estimate, estimate, judge
+from echobook.report.verdicts import ClaimOutcome, Estimate, estimate, judge_claims
 from echobook.sphinx.chapters import Chapter, read_chapters
 
 NOT_YET = "not yet recorded"
 
 
 class Records:
-    """The records of one checkout, as seen by one build. Every lookup either answers or raises ReportError."""
+    """The records of one checkout, as one build sees them. A lookup answers or raises ReportError."""
 
     def __init__(self, root: Path, profile: str) -> None:
         self.root = root
@@ -58,7 +58,7 @@ class Records:
 
     def outcomes(self, slug: str) -> list[ClaimOutcome]:
         """Return the verdict on each claim of a chapter, from its recorded public results."""
-        return list(judge(self.claims(slug), self.recorded(slug)))
+        return list(judge_claims(self.claims(slug), self.recorded(slug)))
 
     def outcome(self, slug: str, identity: str) -> ClaimOutcome:
         """Return the verdict on one claim; an unknown id is an error that lists the known ones."""

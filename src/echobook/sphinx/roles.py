@@ -17,6 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
+from echobook.report.display import CLASSES
 from echobook.report.errors import ReportError
 from echobook.report.verdicts import Estimate
 from echobook.sphinx.records import NOT_YET, Records, records_of
@@ -27,8 +28,9 @@ TARGET = re.compile(r"(?P<slug>[a-z0-9-]+):(?P<name>[A-Za-z0-9/-]+)(\|(?P<format
 
 
 def verdict_class(verdict: str) -> str:
-    """Return the CSS class of a verdict."""
-    return "verdict-" + verdict.replace(" ", "-")
+    """Return the CSS class of a verdict (or of a state that is none)."""
+    known = {str(name): kind for name, kind in CLASSES.items()}
+    return known.get(verdict, "verdict-" + verdict.replace(" ", "-"))
 
 
 def explained(text: str, why: str, kind: str) -> nodes.Node:
@@ -60,7 +62,7 @@ class RecordRole(SphinxRole):
         """Return slug, metric or claim, and format."""
         found = TARGET.fullmatch(self.text.strip())
         if not found:
-            raise ReportError("expected slug:name, or slug:metric|format such as advin:discovery/ari/transfer|.3f")
+            raise ReportError("expected slug:name or slug:metric|format, such as advin:discovery/ari/raw|.3f")
         slug = records.chapter(found["slug"]).slug
         for path in records.files(slug):
             self.env.note_dependency(str(path))
@@ -81,7 +83,7 @@ class RecordRole(SphinxRole):
         try:
             return format(value, fmt).replace("-", "\N{MINUS SIGN}")
         except ValueError as error:
-            raise ReportError(f"format {fmt!r}: {error}; expected a Python number format such as .3f") from error
+            raise ReportError(f"format {fmt!r}: {error}; expected a Python format such as .3f") from error
 
 
 class ResultRole(RecordRole):
@@ -149,7 +151,7 @@ class FactRole(RecordRole):
         """Return the figure, its source as a tooltip."""
         found = FACT.fullmatch(self.text.strip())
         if not found:
-            raise ReportError("expected a figure and its source in angle brackets: 74 % <Author 2020, table 2>")
+            raise ReportError("expected a figure and its source in angle brackets: 74 % <Author 2020>")
         return explained(found["text"], found["source"], "fact")
 
 

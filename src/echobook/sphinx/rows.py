@@ -1,15 +1,13 @@
 """Rows of the scoreboard: one a claim of a published chapter, one a planned chapter. No markup here.
 
-A claim's figure is that of its first test, which decides first; further tests count in the verdict. The
-figures are formatted from records, never typed.
+The figures are those of all tests of a claim, formatted from records, never typed.
 """
 
 from dataclasses import dataclass
 
 from echobook.report.claims import Claim
-from echobook.report.errors import ReportError
 from echobook.report.results import Results
-from echobook.report.verdicts import ClaimOutcome, seed_value
+from echobook.report.scoreboard import outcome_figures, printed_text, this_run
 from echobook.sphinx.chapters import Chapter
 from echobook.sphinx.records import NOT_YET, Records
 
@@ -35,34 +33,6 @@ def short(value: float) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def with_unit(text: str, unit: str) -> str:
-    """Return a figure with its unit, unless the text names it already."""
-    return text if not unit or unit in text else f"{text} {unit}"
-
-
-def recorded_text(outcome: ClaimOutcome) -> str:
-    """Return the recorded figure of the first test with its interval and number of seeds."""
-    if not outcome.tests:
-        return "none"
-    first = outcome.tests[0]
-    spread = ""
-    if first.low is not None and first.high is not None:
-        spread = f" [{short(first.low)}, {short(first.high)}]"
-    seeds = len(first.seeds)
-    return with_unit(short(first.estimate), first.unit) + spread + f", {seeds} seed{'s' if seeds != 1 else ''}"
-
-
-def built_text(claim: Claim, built: list[Results]) -> str:
-    """Return this build's figure of the first test, averaged over the seeds that were run."""
-    if not claim.tests or not built:
-        return "not run" if claim.tests else "none"
-    try:
-        values = [seed_value(claim.tests[0], results) for results in built]
-    except ReportError:
-        return "not measured in this profile"
-    return short(sum(values) / len(values))
-
-
 def minutes_text(results: list[Results]) -> str:
     """Return the mean wall-clock minutes of one run."""
     if not results:
@@ -74,14 +44,14 @@ def chapter_rows(records: Records, chapter: Chapter) -> list[Row]:
     """Return the rows of one chapter."""
     if not chapter.published or not records.has_claims(chapter.slug):
         return [Row(chapter, None, "", "", "", PLANNED, "")]
-    recorded, built = records.recorded(chapter.slug), records.built(chapter.slug)
+    recorded = records.recorded(chapter.slug)
+    runs = this_run(records.claims(chapter.slug), records.built(chapter.slug))
     rows = []
-    for outcome in records.outcomes(chapter.slug):
+    for outcome, now in zip(records.outcomes(chapter.slug), runs, strict=True):
         claim = outcome.claim
-        shown = recorded_text(outcome) if recorded else NOT_YET
-        figure = claim.printed.text
+        ours = outcome_figures(outcome) or claim.not_testable or NOT_YET
         minutes = minutes_text(recorded)
-        rows.append(Row(chapter, claim, figure, shown, built_text(claim, built), outcome.verdict, minutes))
+        rows.append(Row(chapter, claim, printed_text(claim.printed), ours, now, outcome.verdict, minutes))
     return rows
 
 
