@@ -165,8 +165,8 @@ def describe_missing(rows: Rows, *, reason: Exception | None = None, shown: int 
     lines += [f"  licence: {_licences(rows)}"]
     lines += [f"  could not download {rows[0].url}: {type(reason).__name__}: {reason}"] if reason else []
     lines += [
-        f"Two ways to get them: with a network, run `echobook fetch {dataset}`; without one, copy them into a "
-        f"folder as <folder>/{dataset}/<file> and run `echobook fetch {dataset} --mirror <folder>` "
+        f"Two ways to get them: with a network, run `echobook fetch {dataset}`; without one, copy them into "
+        f"a folder as <folder>/{dataset}/<file> and run `echobook fetch {dataset} --mirror <folder>` "
         "(or set ECHOBOOK_MIRROR=<folder>)."
     ]
     return "\n".join(lines)

@@ -40,8 +40,8 @@ class IntentCorpus:
     Attributes:
         name: corpus name.
         frame: columns text, intent, domain, split (all str); index 0..N-1. ``split`` is one of
-            :data:`SPLITS`; rows of the ``oos-*`` splits, and only they, have intent and domain ``oos``. A source
-            without domains has its own name as the only domain.
+            :data:`SPLITS`; rows of the ``oos-*`` splits, and only they, have intent and domain ``oos``. A
+            source without domains has its own name as the only domain.
         use: what was used, for the results file.
         dropped: rows left out in preparation, by reason.
 

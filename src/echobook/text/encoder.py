@@ -6,9 +6,9 @@ in float32, with dropout off, on one thread.
 
 Batches hold texts of *equal token length*, so no vector ever sees padding: what a text's neighbours are, how
 many there are and in which order they come does not enter its computation. Texts are cut at 256 tokens, as
-the model's own settings say. Vectors are kept in one SQLite file (write-ahead log: several processes may read and
-write), under the SHA-256 of model files, torch version, CPU capability and text; a rerun reads what the first
-run computed, bit for bit.
+the model's own settings say. Vectors are kept in one SQLite file (write-ahead log: several processes may
+read and write), under the SHA-256 of model files, torch version, CPU capability and text; a rerun reads what
+the first run computed, bit for bit.
 
 Axis letters: N texts, D = 384 features. Time O(sum of lengths); memory of one batch.
 """

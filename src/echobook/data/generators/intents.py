@@ -2,14 +2,15 @@
 
 An intent has a content word and four templates. Intents of one domain share verbs; all intents share fillers
 (people, days, amounts, places), drawn from Zipf's law, that say nothing about the intent. Learning on some
-intents that fillers do not matter may help on others: that is the phenomenon, and nothing here decides whether a
-method profits from it.
+intents that fillers do not matter may help on others: that is the phenomenon, and nothing here decides
+whether a method profits from it.
 
     overlap    share of an intent's four templates replaced by a sibling's, its content word changed; at 1 the
                intents of a domain differ in the content word alone
-    grouping   "meaning": an intent's templates mean the same. "dealt": all templates are dealt to the intents at
-               random, so that what goes together in one intent says nothing about another (the control setting:
-               knowledge of labelled intents should bring nothing)
+    grouping   "meaning": an intent's templates mean the same. "dealt": all templates are dealt to the
+    intents at
+               random, so that what goes together in one intent says nothing about another (the control
+               setting: knowledge of labelled intents should bring nothing)
 
 Labels come from the generating intent only. Domains, intents and all words are ours; nothing is taken from a
 public data set.
@@ -36,7 +37,7 @@ GRAMMAR: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, tuple[str, str, s
                 "turn the [content] off after {amount} minutes", "the lawn is dry, start the [content]")),
             "mowing": ("mower", (
                 "{verb} the [content] {day}", "cut the grass with the [content] near {place}",
-                "how long does the [content] need for {amount} metres", "did {person} bring the [content] back")),
+                "how many metres does the [content] cut", "did {person} bring the [content] back")),
             "seeding": ("seeds", (
                 "{verb} the [content] {day}", "when should i plant the [content] for {person}",
                 "order {amount} bags of [content]", "will the [content] grow in the shade at {place}")),
@@ -62,7 +63,7 @@ GRAMMAR: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, tuple[str, str, s
                 "can i pay the [content] at {place}", "please forgive my [content]")),
             "rooms": ("study room", (
                 "{verb} the [content] for {person}", "book a [content] {day}",
-                "how many chairs are in the [content] at {place}", "cancel the [content], we are only {amount}")),
+                "how big is the [content] at {place}", "cancel the [content], we are only {amount}")),
             "cards": ("reader card", (
                 "{verb} the [content] for {person}", "i lost my [content] near {place}",
                 "when does the [content] expire", "print a new [content] {day}")),
@@ -82,7 +83,7 @@ GRAMMAR: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, tuple[str, str, s
                 "fill up {amount} litres of [content]", "put the [content] on the bill of {person}")),
             "repairs": ("hull", (
                 "{verb} the [content] {day}", "there is a crack in the [content]",
-                "who can paint the [content] for {person}", "lift the boat, the [content] leaks {amount} litres")),
+                "who can paint the [content] for {person}", "the [content] leaks {amount} litres")),
             "permits": ("sailing permit", (
                 "{verb} the [content] {day}", "does {person} need a [content]",
                 "where do i show the [content] at {place}", "my [content] has {amount} days left")),
@@ -150,16 +151,32 @@ GRAMMAR: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, tuple[str, str, s
     ),
 }  # fmt: skip
 FILLERS: dict[str, tuple[str, ...]] = {
-    "person": tuple(
-        ["mum", "dad", "anna", "my-boss", "ravi", "the-neighbour", "lena", "tom", "grandma", "the-kids", "omar", "my-sister", "ines", "the-team", "jonas", "yuki", "aunt-may", "carlos", "the-guests", "nina", "pavel", "zoe", "my-cousin", "the-twins", "amir", "bella", "uncle-joe", "the-coach", "fatima", "hugo"]
+    "person": (
+        "mum", "dad", "anna", "my boss", "ravi", "the neighbour", "lena", "tom", "grandma", "the kids",
+        "omar", "my sister", "ines", "the team", "jonas", "yuki", "aunt may", "carlos", "the guests",
+        "nina", "pavel", "zoe", "my cousin", "the twins", "amir", "bella", "uncle joe", "the coach",
+        "fatima", "hugo",
     ),
-    "day": tuple(
-        ["today", "tomorrow", "on-monday", "tonight", "on-friday", "this-weekend", "next-week", "on-sunday", "at-noon", "before-lunch", "on-tuesday", "in-the-morning", "after-work", "on-thursday", "in-may", "next-month", "at-six", "by-evening", "on-the-third", "later", "on-saturday", "in-an-hour", "before-easter", "at-dawn", "on-wednesday", "this-autumn", "at-nine", "after-dinner", "in-june", "next-year"]
+    "day": (
+        "today", "tomorrow", "on monday", "tonight", "on friday", "this weekend", "next week",
+        "on sunday", "at noon", "before lunch", "on tuesday", "in the morning", "after work",
+        "on thursday", "in may", "next month", "at six", "by evening", "on the third", "later",
+        "on saturday", "in an hour", "before easter", "at dawn", "on wednesday", "this autumn",
+        "at nine", "after dinner", "in june",
     ),
-    "place": tuple(
-        ["the-corner", "home", "the-market", "the-station", "school", "the-old-mill", "the-bridge", "main-street", "the-park", "the-office", "the-lake", "the-town-hall", "the-church", "the-airport", "the-north-gate", "the-hospital", "the-stadium", "the-museum", "the-square", "the-beach", "the-factory", "the-pharmacy", "the-hill", "the-depot", "the-campsite", "the-tower", "the-mall", "the-ferry", "the-zoo", "the-cinema"]
+    "place": (
+        "the corner", "home", "the market", "the station", "school", "the old mill", "the bridge",
+        "main street", "the park", "the office", "the lake", "the town hall", "the church",
+        "the airport", "the north gate", "the hospital", "the stadium", "the museum", "the square",
+        "the beach", "the factory", "the pharmacy", "the hill", "the depot", "the campsite",
+        "the tower", "the mall", "the ferry", "the zoo", "the cinema",
     ),
-    "amount": tuple(["two", "three", "ten", "five", "four", "twenty", "six", "twelve", "eight", "fifteen", "seven", "thirty", "nine", "fifty", "eleven", "forty", "sixteen", "eighty", "thirteen", "sixty", "fourteen", "ninety", "seventeen", "seventy", "eighteen", "hundred", "nineteen", "twenty-one", "thirty-five", "forty-two"]),
+    "amount": (
+        "two", "three", "ten", "five", "four", "twenty", "six", "twelve", "eight", "fifteen", "seven",
+        "thirty", "nine", "fifty", "eleven", "forty", "sixteen", "eighty", "thirteen", "sixty",
+        "fourteen", "ninety", "seventeen", "seventy", "eighteen", "hundred", "nineteen", "twenty one",
+        "thirty five", "forty two",
+    ),
 }  # fmt: skip
 SPLITS = ("train", "validation", "test")
 
@@ -215,7 +232,7 @@ def _utterance(templates: list[tuple[str, str]], rng: np.random.Generator) -> st
 
 
 def _draw(templates: list[tuple[str, str]], count: int, rng: np.random.Generator) -> list[str]:
-    """Draw up to `count` different utterances; a small grammar may have fewer, and then all found are kept."""
+    """Draw up to `count` different utterances; fewer where the grammar has fewer."""
     found: dict[str, None] = {}
     for _ in range(20 * count):
         found.setdefault(_utterance(templates, rng))
