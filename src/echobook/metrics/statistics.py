@@ -24,7 +24,8 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from scipy import stats
 
-Scores = Shaped[np.ndarray, "N"] | Sequence[float]
+Scores = Shaped[np.ndarray, "N"] | Sequence[int | float]
+Ragged = Sequence[Shaped[np.ndarray, "_"] | Sequence[int | float]]  # one for each seed, lengths may differ
 Alternative = Literal["two-sided", "greater", "less"]
 Aggregate = Literal["mean", "median", "min", "max"]
 EXACT_FLIPS = 12
@@ -149,12 +150,12 @@ def paired_bootstrap(
 
 
 def hierarchical_bootstrap(
-    scores: Sequence[Scores],
+    scores: Ragged,
     *,
     seed: int,
     resamples: int = 10_000,
-    weights: Sequence[Scores] | None = None,
-    groups: Sequence[Scores] | None = None,
+    weights: Ragged | None = None,
+    groups: Ragged | None = None,
     level: float = 0.95,
 ) -> Interval:
     """Return the mean over S seeds of each seed's mean, drawing seeds and then items (or groups) within each.

@@ -133,8 +133,9 @@ def six_digits(value: float) -> float:
 
 
 def _compact(value: float) -> float | int:
-    """Whole scores are written as integers; other values pass."""
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    """Whole scores are written as integers; other values (and minus zero) pass."""
+    whole = value.is_integer() and abs(value) < 2**53 and repr(value) != "-0.0"
+    return int(value) if whole else value
 
 
 def _lines(value: object, indent: str) -> str:

@@ -1,0 +1,121 @@
+"""A small checkout and ready-made results for the tests of the report."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from echobook.report.results import Cost, Environment, Metric, Results
+
+CLAIMS = """
+slug: small-talk
+paper: someone2020small
+claims:
+- id: C1
+  statement: The new way beats the old one.
+  anchor: small-talk-c1
+  printed: {value: 2.0, unit: points, text: "2.0 points", source: abstract, provenance: read}
+  tests:
+  - name: gain
+    metric: score/new
+    against: score/old
+    comparison: difference
+    reproduced: {all: [{quantity: estimate, is: ">=", value: 0.02}, {quantity: low, is: ">", value: 0}]}
+    not_reproduced: {any: [{quantity: estimate, is: "<", value: 0.02}]}
+- id: C2
+  statement: It scales to < 1 s.
+  anchor: small-talk-c2
+  printed: {value: null, unit: s, text: no figure, source: abstract, provenance: recalled}
+  not_testable: The live system is not public.
+"""
+
+
+def build(
+    values: dict[str, float] | None = None,
+    *,
+    slug: str = "small-talk",
+    profile: str = "public",
+    seed: int = 0,
+    items: dict[str, list[float]] | None = None,
+    weights: dict[str, list[float]] | None = None,
+    groups: dict[str, list[int]] | None = None,
+    timing: tuple[str, ...] = (),
+    commit: str = "0" * 40,
+    dirty: bool = False,
+    parameters: dict[str, object] | None = None,
+) -> Results:
+    """Make a results record; metrics are in points."""
+    items, weights, groups = items or {}, weights or {}, groups or {}
+    return Results(
+        slug=slug,
+        profile=profile,
+        seed=seed,
+        parameters=dict(parameters or {"size": 3}),
+        metrics={
+            name: Metric(
+                value=value,
+                unit="points",
+                n=len(items[name]) if name in items else 4,
+                items=items.get(name),
+                weights=weights.get(name),
+                groups=groups.get(name),
+                timing=name in timing,
+            )
+            for name, value in (values or {"score/new": 0.6, "score/old": 0.5}).items()
+        },
+        parameter_counts={"head": 12},
+        datasets=[],
+        cost=Cost(wall_seconds=1.5, cpu_seconds=1.25, peak_memory_mib=100.0),
+        environment=Environment(
+            commit=commit,
+            dirty=dirty,
+            closure_sha256="a" * 64,
+            lock_sha256="b" * 64,
+            packages={"python": "3.11.7"},
+            threads=1,
+            hardware="some CPU, 2 cores",
+            date="2025-01-01",
+        ),
+    )
+
+
+@pytest.fixture(name="make")
+def _make() -> Callable[..., Results]:
+    return build
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Run git in `root` as a fixed author."""
+    who = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    done = subprocess.run(["git", *who, *arguments], cwd=root, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one chapter's claims, committed; its path has a space and a letter beyond ASCII."""
+    root = tmp_path / "a böok"
+    (root / "data" / "claims").mkdir(parents=True)
+    (root / "data" / "claims" / "small-talk.yml").write_text(CLAIMS, encoding="utf-8")
+    (root / "pyproject.toml").write_text("[project]\n", encoding="utf-8")
+    (root / "constraints.txt").write_text("numpy==1.0\n", encoding="utf-8")
+    (root / ".gitignore").write_text("_build/\n", encoding="utf-8")
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "first")
+    monkeypatch.setenv("ECHOBOOK_ROOT", str(root))
+    monkeypatch.delenv("ECHOBOOK_RESULT", raising=False)
+    return root
+
+
+@pytest.fixture
+def head(checkout: Path) -> str:
+    """The commit of the small checkout."""
+    return git(checkout, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def claims_text() -> str:
+    """The claims file of the small checkout."""
+    return CLAIMS
