@@ -75,6 +75,8 @@ class ResumingDownload:
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
             response.raise_for_status()
+            # A short body is noticed below, by size; urllib3's own check would throw away its last chunk.
+            response.raw.enforce_content_length = False
             resumed = have > 0 and response.status_code == requests.codes.partial_content
             with self.part.open("ab" if resumed else "wb") as handle:
                 self._copy(response, handle, have if resumed else 0)

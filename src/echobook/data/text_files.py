@@ -54,14 +54,11 @@ def read_slot_tagged(path: Path) -> list[Utterance]:
 
 def read_tsv(path: Path) -> list[Utterance]:
     """Tab-separated ``text``, ``label`` with that header; quotes doubled inside quoted fields."""
-    with path.open(encoding="utf-8", newline="") as handle:
-        reader = csv.reader(handle, delimiter="\t", strict=True)
-        try:
-            records = [(reader.line_num, record) for record in reader]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise MalformedRow(
-                path, reader.line_num + 1, "a tab-separated row in UTF-8", str(error)
-            ) from error
+    reader = csv.reader((line + "\n" for _, line in read_lines(path)), delimiter="\t", strict=True)
+    try:
+        records = [(reader.line_num, record) for record in reader]
+    except csv.Error as error:
+        raise MalformedRow(path, reader.line_num, "a tab-separated row", str(error)) from error
     if not records or records[0][1] != ["text", "label"]:
         raise MalformedRow(path, 1, "the header 'text<TAB>label'", records[0][1] if records else "")
     for number, record in records[1:]:
