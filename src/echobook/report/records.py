@@ -52,6 +52,12 @@ def load_seeds(folder: Path, slug: str, profile: str, seeds: Sequence[int] | Non
     return loaded
 
 
+def same_shape(left: Results, right: Results) -> bool:
+    """Return whether two runs hold the same metrics and differ in no parameter but the seed."""
+    same_metrics = left.metrics.keys() == right.metrics.keys()
+    return same_metrics and not _changed(left.parameters, right.parameters)
+
+
 def check_same_shape(loaded: Sequence[Results], source: str) -> None:
     """Refuse seeds that differ in parameters (but the seed itself) or in the metrics they hold."""
     for other in loaded[1:]:

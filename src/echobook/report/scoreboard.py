@@ -11,8 +11,8 @@ import pandas as pd
 from echobook.report.claims import Claim, Claims, Printed, load_claims
 from echobook.report.display import SIGNS, badge, outcome_text, volatile
 from echobook.report.paths import results_folder
-from echobook.report.records import load_recorded, load_seeds
-from echobook.report.results import Results
+from echobook.report.records import SEED_NAME, load_recorded, same_shape
+from echobook.report.results import Results, read_results
 from echobook.report.verdicts import VERDICTS, ClaimOutcome, Verdict, judge_claims
 
 
@@ -84,11 +84,20 @@ def this_run(claims: Claims, build: Sequence[Results]) -> list[str]:
     return texts
 
 
+def built_results(root: Path, slug: str, profile: str) -> list[Results]:
+    """Return the results of the last build, by seed; leftovers unlike the first seed are passed over."""
+    folder = results_folder(root, profile, slug)
+    files = [path for path in folder.glob("*.json") if SEED_NAME.fullmatch(path.name)]
+    runs = [read_results(path, slug=slug, profile=profile) for path in files]
+    found = sorted(runs, key=lambda run: run.seed)
+    return [run for run in found if same_shape(found[0], run)]
+
+
 def chapter_rows(root: Path, slug: str, *, profile: str = "default") -> list[Row]:
     """Return a chapter's rows: verdicts from recorded `public` runs, beside the last build of `profile`."""
     claims = load_claims(root, slug)
     recorded = load_recorded(root, slug)
-    built = load_seeds(results_folder(root, profile, slug), slug, profile)
+    built = built_results(root, slug, profile)
     return [
         Row(
             slug=slug,

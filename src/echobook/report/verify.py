@@ -55,7 +55,8 @@ class Verification:
         same = sum(check.identical for check in self.checks)
         lines = [
             f"{self.slug}, seed {self.seed}: {'within' if self.within else 'outside'} tolerance; "
-            f"{len(self.checks) - len(outside)} of {len(self.checks)} figures inside, {same} equal to the last bit"
+            f"{len(self.checks) - len(outside)} of {len(self.checks)} figures inside, "
+            f"{same} equal to the last bit"
         ]
         for check in outside:
             span = f"[{figure(check.low, 6)}, {figure(check.high, 6)}]"
