@@ -77,8 +77,8 @@ def test_a_clock_set_back_starts_a_session() -> None:
 @pytest.mark.parametrize("empty", [None, "", "  "])
 def test_an_empty_interpretation_is_a_failed_state(empty: str | None) -> None:
     counts = counted(log(("a", 0.0, "hm", empty, 1), ("a", 1.0, "play", "play", 1)))
-    assert as_dict(counts.visits, 1) == {NOTHING: (1, 0, 0), "play": (1, 1, 0)}
-    assert as_dict(counts.moves, 2) == {(NOTHING, "play"): 1}
+    assert as_dict(counts.visits, 1) == {f"{NOTHING} hm": (1, 0, 0), "play": (1, 1, 0)}
+    assert as_dict(counts.moves, 2) == {(f"{NOTHING} hm", "play"): 1}
 
 
 def test_a_missing_outcome_ends_nowhere() -> None:
@@ -125,7 +125,7 @@ def slow(frame: pd.DataFrame, gap_s: float) -> tuple[Counter, Counter]:
     moves: Counter = Counter()
     ends: Counter = Counter()
     for _, turns in frame.sort_values("time").groupby("device"):
-        rows = [(t.time, t.interpretation or NOTHING) for t in turns.itertuples()]
+        rows = [(t.time, t.interpretation or f"{NOTHING} {t.text.lower()}") for t in turns.itertuples()]
         for i, (time, state) in enumerate(rows):
             if i + 1 == len(rows) or rows[i + 1][0] - time > gap_s:
                 ends[state] += 1

@@ -6,6 +6,7 @@ clitics rejoined and unknown-word marks removed. Goals with fewer than `min_reco
 dropped and counted.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -73,5 +74,5 @@ def _frame(prediction: dict[str, Any]) -> str:
 
 
 def _use(folder: Path, rows: int) -> DatasetUse:
-    digest = combined_digest([(folder / name).read_bytes() for name in FILES])
+    digest = combined_digest({n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in FILES})
     return DatasetUse("slurp", COMMIT[:12], digest, "CC-BY-4.0 (text part)", {"recordings": rows}, SOURCE)

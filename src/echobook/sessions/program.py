@@ -23,8 +23,8 @@ What is counted, with h the state of a turn:
     visits    (h, n, good, again) all turns with known outcome, wanted ones, and immediate repeats h -> h
 
 A repeat is no move: it would only slow the chain down; `again` keeps it as weak evidence of failure. A
-turn without interpretation is the state NOTHING, failed whatever its outcome says. Time: one sort; linear
-in turns otherwise.
+turn without interpretation is the state NOTHING followed by its text, failed whatever its outcome says.
+Time: one sort; linear in turns otherwise.
 """
 
 from collections.abc import Iterator
@@ -139,7 +139,9 @@ def _clean(events: ir.Table, by_text: bool) -> ir.Table:
     shaped = seen.mutate(
         time=seen.time.cast("float64"),
         text=text,
-        state=text if by_text else ibis.cases((understood, meaning), else_=NOTHING),
+        state=text
+        if by_text
+        else ibis.cases((understood, meaning), else_=ibis.literal(NOTHING + " ") + text),
         outcome=ibis.cases((understood, outcome), else_=0),
     )
     return shaped.drop("interpretation")
