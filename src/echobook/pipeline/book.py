@@ -54,7 +54,8 @@ def page_environment(project: Project, profile: str) -> dict[str, str]:
 
 
 def _render(project: Project, profile: str, work: Path) -> Path:
-    command = ["-m", "jupyter_book", "build", str(project.root), "--path-output", str(work)]
+    start = "from jupyter_book.cli.main import main; main()"  # the package has no __main__
+    command = ["-c", start, "build", str(project.root), "--path-output", str(work)]
     strict = ["-W", "--keep-going", "-n"]
     _run(project, profile, [sys.executable, *command, *strict], "Jupyter Book")
     pages = work / "_build" / "html"
