@@ -47,12 +47,12 @@ class RecordDirective(SphinxDirective):
             for slug in records.chapters:
                 for path in records.files(slug):
                     self.env.note_dependency(str(path))
-            return self.nodes(records)
+            return self.body(records)
         except (ReportError, RegistryError) as error:
             LOG.warning(f"{self.name}: {error}", location=self.get_location())
             return []
 
-    def nodes(self, records: Records) -> list[nodes.Node]:
+    def body(self, records: Records) -> list[nodes.Node]:
         """Return what the directive shows."""
         raise NotImplementedError
 
@@ -108,7 +108,7 @@ def _head() -> nodes.thead:
 class Scoreboard(RecordDirective):
     """The table of all claims."""
 
-    def nodes(self, records: Records) -> list[nodes.Node]:
+    def body(self, records: Records) -> list[nodes.Node]:
         """Return the filter and the table."""
         rows = all_rows(records)
         group = nodes.tgroup(cols=len(COLUMNS))
@@ -157,7 +157,7 @@ def _choice(name: str, label: str, options: list[tuple[str, str]]) -> str:
 class Totals(RecordDirective):
     """Counts of chapters, claims and verdicts."""
 
-    def nodes(self, records: Records) -> list[nodes.Node]:
+    def body(self, records: Records) -> list[nodes.Node]:
         """Return a list of counts."""
         counted = totals(records, all_rows(records))
         shown = [
@@ -175,7 +175,7 @@ class Totals(RecordDirective):
 class Chapters(RecordDirective):
     """One card a chapter."""
 
-    def nodes(self, records: Records) -> list[nodes.Node]:
+    def body(self, records: Records) -> list[nodes.Node]:
         """Return the cards of each part under the part's name."""
         by_part: dict[str, list[Chapter]] = defaultdict(list)
         for chapter in records.chapters.values():
@@ -206,7 +206,7 @@ class Chapters(RecordDirective):
 class DataCards(RecordDirective):
     """All data cards with the facts of the registry."""
 
-    def nodes(self, records: Records) -> list[nodes.Node]:
+    def body(self, records: Records) -> list[nodes.Node]:
         """Return the cards, parsed as Markdown at the place of the directive."""
         facts = registry_facts(records.root / "data" / "registry.csv")
         target = nodes.container(classes=["data-cards"], is_div=True)
