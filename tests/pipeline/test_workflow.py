@@ -1,0 +1,192 @@
+"""The whole workflow on a small project: what runs again and what does not, failures, locks, progress."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from echobook.pipeline.build import main as build
+from echobook.pipeline.lock import exclusive
+from echobook.pipeline.plan import plan
+from echobook.pipeline.progress import Progress
+
+HERE = Path(__file__).resolve().parents[2]
+CLOSURE = {
+    "alpha": "from tiny import shared, one",
+    "beta-two": "from tiny import shared",
+    "gamma": "import tiny.gone",
+}
+
+
+@pytest.fixture
+def built(small):
+    """A project with three chapters over two sources, ready to be built."""
+    for name in ("__init__", "shared", "one"):
+        (small.root / "src" / "tiny" / f"{name}.py").write_text("value = 1\n")
+    for slug, line in CLOSURE.items():
+        small.chapter("" if slug == "gamma" else line, slug)
+    shutil.copy(HERE / "workflow" / "Snakefile", small.root / "workflow" / "Snakefile")
+    shutil.copytree(HERE / "workflow" / "profiles", small.root / "workflow" / "profiles")
+    return small
+
+
+def make(small, capsys, *arguments: str) -> tuple[int, str]:
+    status = build(["--root", str(small.root), "--no-book", "--cores", "2", *arguments])
+    shown = capsys.readouterr()
+    return status, shown.out + shown.err
+
+
+def done(text: str) -> list[str]:
+    """Return the chapters that were run, sorted."""
+    return sorted(line.split("] ")[1].split(":")[0] for line in text.splitlines() if ": done in" in line)
+
+
+def later(path: Path) -> None:
+    """Give `path` a modification time in the future of every output."""
+    os.utime(path, (time.time() + 5, time.time() + 5))
+
+
+@pytest.mark.slow
+def test_content_decides_what_runs_again(built, capsys):
+    status, text = make(built, capsys)
+    assert (status, done(text)) == (0, ["alpha", "beta-two", "gamma"])
+    assert "3 of 3 chapter runs to do" in text
+
+    for name in ("notebooks/part/alpha.py", "src/tiny/shared.py", "constraints.txt"):
+        later(built.root / name)
+    (built.root / "src" / "tiny" / "unused.py").write_text("# a comment\n")
+    (built.root / "data" / "registry.csv").write_text("dataset,file,sha256\nthree,c.txt,22\n")
+    settings = built.root / "workflow" / "parameters" / "gamma.yml"
+    settings.write_text(f"# a comment\n{settings.read_text()}public: {{seeds: [1], parameters: {{}}}}\n")
+    status, text = make(built, capsys)
+    assert (status, done(text)) == (0, [])
+    assert "nothing to run again" in text
+
+    (built.root / "src" / "tiny" / "one.py").write_text("value = 2\n")  # one byte, imported by alpha alone
+    later(built.root / "src" / "tiny" / "one.py")
+    assert done(make(built, capsys)[1]) == ["alpha"]
+
+    (built.root / "src" / "tiny" / "shared.py").write_text("value = 2\n")
+    later(built.root / "src" / "tiny" / "shared.py")
+    built.parameters("default: {seeds: [0], parameters: {words: 5}}", "gamma")
+    assert done(make(built, capsys)[1]) == ["alpha", "beta-two", "gamma"]
+
+
+@pytest.mark.slow
+def test_one_failure_does_not_stop_the_others_and_is_shown(built, capsys):
+    built.chapter("bad = 1 / 0", "beta-two")
+    status, text = make(built, capsys)
+    assert status == 1
+    assert done(text) == ["alpha", "gamma"]
+    for words in ("beta-two: FAILED after", "code cell 3", "first line: bad = 1 / 0", "FAILED: beta-two"):
+        assert words in text
+    built.chapter("", "beta-two")
+    status, text = make(built, capsys)
+    assert (status, done(text)) == (0, ["beta-two"])
+
+
+def test_two_builds_at_once(built, capsys):
+    held = built.root / "_build" / "default" / "build.lock"
+    held.parent.mkdir(parents=True)
+    with held.open("w") as stream:
+        stream.write("4711")
+        stream.flush()
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        status, text = make(built, capsys)
+    assert status == 1
+    assert "a build of the profile default is already running (process 4711)" in text
+    assert "wait until it has ended" in text
+
+
+def test_a_lock_goes_with_its_holder(tmp_path):
+    for _ in range(2):
+        with exclusive(tmp_path / "lock", "it"):
+            assert (tmp_path / "lock").read_text() == str(os.getpid())
+
+
+def test_a_chapter_without_notebook_stops_the_build_and_is_named(built, capsys):
+    (built.root / "notebooks" / "part" / "gamma.py").unlink()
+    status, text = make(built, capsys)
+    assert status == 1
+    assert "chapter gamma (published) has no notebook" in text
+
+
+def test_an_unknown_chapter_or_profile_is_refused(built, capsys):
+    for arguments in (("--slug", "nosuch"), ("--profile", "public")):
+        status, text = make(built, capsys, *arguments)
+        assert (status, "no published chapter" in text) == (1, True)
+
+
+def test_plan_names_every_input(built):
+    built.parameters("default: {seeds: [0, 4], parameters: {}, minutes: 3, datasets: [one], memory_mb: 99}")
+    (built.root / "data" / "claims" / "alpha.yml").write_text("slug: alpha\n")
+    record = built.root / "data" / "recorded" / "public" / "alpha" / "seed-0.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    first, second = plan(built.project, "default", ["alpha"])
+    assert first.inputs == (
+        "constraints.txt",
+        "data/claims/alpha.yml",
+        "data/recorded/public/alpha/seed-0.json",
+        "notebooks/part/alpha.py",
+        "src/tiny/__init__.py",
+        "src/tiny/one.py",
+        "src/tiny/shared.py",
+    )
+    assert (first.rule, second.rule) == ("alpha_seed_0", "alpha_seed_4")
+    assert (first.seconds, first.memory_mb) == (1800, 99)
+    assert second.executed.endswith("part/alpha.seed-4.ipynb")
+    digest = first.digest
+    registry = built.root / "data" / "registry.csv"
+    registry.write_text(registry.read_text().replace("two,b.txt,11", "two,b.txt,99"))
+    assert plan(built.project, "default", ["alpha"])[0].digest == digest
+    registry.write_text(registry.read_text().replace("one,a.txt,00", "one,a.txt,99"))
+    assert plan(built.project, "default", ["alpha"])[0].digest != digest
+
+
+def test_plan_refuses_a_data_set_that_is_not_registered(built, capsys):
+    built.parameters("default: {seeds: [0], parameters: {}, datasets: [nine]}")
+    status, text = make(built, capsys)
+    assert (status, "has no row of data set 'nine'" in text) == (1, True)
+
+
+OUTPUT = """\
+Job stats:
+job             count
+------------  -------
+alpha_seed_0        1
+bad_seed_0          1
+book                1
+total               3
+
+localrule alpha_seed_0:
+    input: x
+rule bad_seed_0:
+Finished jobid: 1 (Rule: alpha_seed_0)
+Error in rule bad_seed_0:
+Error in rule bad_seed_0:
+localrule book:
+Finished jobid: 0 (Rule: book)
+"""
+
+
+def test_progress_lines(tmp_path):
+    said: list[str] = []
+    ticks = iter(range(0, 1000, 2))
+    log = tmp_path / "bad.log"
+    log.write_text("chapter bad failed\n")
+    names = {"alpha_seed_0": "alpha", "bad_seed_0": "bad", "old_seed_0": "old"}
+    progress = Progress(names, {"bad_seed_0": log}, said.append, lambda: float(next(ticks)))
+    progress.follow(OUTPUT.splitlines())
+    assert said[0] == "2 of 3 chapter runs to do, the others are up to date"
+    assert said[1].startswith("[1/2] alpha: done in ")
+    assert said[2].startswith("[2/2] bad: FAILED after ")
+    assert said[3] == "    chapter bad failed"
+    assert said[5:6] == ["building the pages ..."]
+    assert said[6].startswith("pages built and checked in ")
+    assert (progress.done, progress.failed) == (["alpha_seed_0"], ["bad_seed_0"])
