@@ -41,8 +41,8 @@ def check_vectors(vectors: Float[np.ndarray, "N D"], *, limit: int = LARGEST) ->
         raise ValueError(f"vectors: expected at least 2 rows, found {len(vectors)}")
     if len(vectors) > limit:
         raise ValueError(
-            f"vectors: {len(vectors)} rows, but the tree needs memory in their square and the limit is {limit}; "
-            "draw a sample with `subsample` first, or raise `limit`"
+            f"vectors: {len(vectors)} rows, but the tree grows with their square and the limit is "
+            f"{limit}; draw a sample with `subsample` first, or raise `limit`"
         )
     if not np.isfinite(vectors).all():
         row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])

@@ -4,8 +4,8 @@ The estimate follows the idea published with DeepAligned (Zhang et al. 2021): ru
 surely too large, expect N / K' members in each cluster, and count the clusters that reach `share` of that
 size; clusters that do not reach it are taken for fragments. Letters: N vectors, D features, K clusters.
 
-Cost: O(N D K') for each round of Lloyd's algorithm. Sums are in float64, so that the clusters do not depend on
-the order of additions.
+Cost: O(N D K') for each round of Lloyd's algorithm. Sums are in float64, so that the clusters do not depend
+on the order of additions.
 """
 
 from dataclasses import dataclass

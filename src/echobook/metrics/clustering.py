@@ -78,7 +78,7 @@ def relative_count_error(found: int, true: int) -> float:
 
 
 def pair_f1(truth: Int[np.ndarray, " N"], clusters: Int[np.ndarray, " N"]) -> float:
-    """Return the F1 score of the pairs put together; 1 if neither partition has a pair, else 0 without hits."""
+    """Return the F1 score of the pairs put together; 1 if neither partition has a pair."""
     table = contingency(truth, clusters)
     together, in_truth, in_clusters = _pairs(table), _pairs(table.sum(1)), _pairs(table.sum(0))
     return 1.0 if in_truth + in_clusters == 0 else 2 * together / (in_truth + in_clusters)

@@ -7,9 +7,9 @@ Known classes are numbered 0 ... m-1 and the open class is OPEN = -1. As in TEXT
     F1          macro mean over all m + 1 classes
     accuracy    share of items answered rightly, the open class included
 
-AUROC does without a threshold: the probability that an unseen item scores higher than a seen one, ties counted
-half (the Mann-Whitney statistic, from mid-ranks). `matched_open_f1` compares two detectors at equal known F1.
-Time O(N log N); one sweep over thresholds O(G N m).
+AUROC does without a threshold: the probability that an unseen item scores higher than a seen one, ties
+counted half (the Mann-Whitney statistic, from mid-ranks). `matched_open_f1` compares two detectors at equal
+known F1. Time O(N log N); one sweep over thresholds O(G N m).
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
 """Baselines beside the paper's system: LOF for stage I, HDBSCAN and k-means for stage II.
 
-LOF (Lin and Xu 2019) scores how much thinner the neighbourhood of an utterance is than its neighbours' own, among
-the features of a softmax classifier. HDBSCAN, scikit-learn's, finds dense groups without a number of clusters; what
-it calls noise is given to the nearest centroid, so that every method answers for every utterance.
+LOF (Lin and Xu 2019) scores how much thinner the neighbourhood of an utterance is than its neighbours' own,
+among the features of a softmax classifier. HDBSCAN, scikit-learn's, finds dense groups without a number of
+clusters; what it calls noise is given to the nearest centroid, so that every method answers for every
+utterance.
 """
 
 import numpy as np

@@ -3,10 +3,11 @@
     found = discover(utterances, labels, unlabelled, encode=SentenceEncoder().encode, seed=0)
 
 `utterances` and `labels` are what is labelled today (at least four intents), `unlabelled` is the pool to look
-through. `encode` maps a list of texts to one vector of length one a row. The novelty threshold and the distance
-threshold are both chosen on labelled intents that are kept out of training, so no other data are needed;
-labelled out-of-domain utterances, where there are some, go in as `proxies`. The result is a table with one row
-for each unlabelled utterance. Memory grows with the square of the utterances flagged as new: 6000 are allowed.
+through. `encode` maps a list of texts to one vector of length one a row. The novelty threshold and the
+distance threshold are both chosen on labelled intents that are kept out of training, so no other data are
+needed; labelled out-of-domain utterances, where there are some, go in as `proxies`. The result is a table
+with one row for each unlabelled utterance. Memory grows with the square of the utterances flagged as new:
+6000 are allowed.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ from echobook.papers.advin.stage1 import (
     train_head,
 )
 from echobook.papers.advin.stage2 import (
-    Projection,
+    ResidualProjection,
     cluster_pool,
     held_out_ari,
     project,
@@ -142,7 +143,22 @@ def discover(
     fewer than four intents, intents with fewer than three utterances, empty texts and unequal lengths.
     """
     _check(utterances, labels, unlabelled)
-    torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # initial weights and dropout
+        return _discover(utterances, labels, unlabelled, encode, seed, proxies, loss, minimum, epochs)
+
+
+def _discover(
+    utterances: Sequence[str],
+    labels: Sequence[str],
+    unlabelled: Sequence[str],
+    encode: Encode,
+    seed: int,
+    proxies: Sequence[str],
+    loss: torch.nn.Module | None,
+    minimum: int,
+    epochs: int,
+) -> pd.DataFrame:
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     names = pd.Series(list(labels), dtype="str")
     split = split_intents(pd.Series("", index=sorted(set(names)), dtype="str"), seed=seed)
@@ -156,7 +172,7 @@ def discover(
     detector = _fit_detector(known, number, training, stand_ins, generator, rng)
     scores, answers = detector.answer(pool)
     held = number >= training
-    projection = Projection(known.shape[1])
+    projection = ResidualProjection(known.shape[1])
     stop = held_out_ari(known[held], number[held])
     train_projection(
         projection,
@@ -166,6 +182,7 @@ def discover(
         generator=generator,
         stop=stop,
         epochs=epochs,
+        learning_rate=2e-4,
     )
     height = learn_threshold(project(projection, known[held]), number[held]).height
     clusters = np.full(len(pool), -1, dtype=np.int64)

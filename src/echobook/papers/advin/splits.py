@@ -42,9 +42,9 @@ def split_intents(
 ) -> IntentSplit:
     """Draw a split of the intents in `domains` (index: intent, value: domain).
 
-    `novel_share` of all intents becomes novel (at least two, rounded half up). With `whole_domains` > 0 that many
-    domains are novel from end to end, and the rest of the share comes from the other domains. Of the known
-    intents `threshold_share` (at least two) is kept out of training.
+    `novel_share` of all intents becomes novel (at least two, rounded half up). With `whole_domains` > 0 that
+    many domains are novel from end to end, and the rest of the share comes from the other domains. Of the
+    known intents `threshold_share` (at least two) is kept out of training.
     """
     if not 0 < novel_share < 1 or not 0 < threshold_share < 1:
         raise ValueError(
@@ -78,7 +78,7 @@ def codes(names: pd.Series, intents: tuple[str, ...]) -> Int[np.ndarray, " N"]:
 def cap_rows(
     mask: Bool[np.ndarray, " N"], labels: pd.Series, limit: int, *, seed: int
 ) -> Bool[np.ndarray, " N"]:
-    """Keep at most `limit` rows of each label, drawn at random; linkage heights depend on the pool's density."""
+    """Keep at most `limit` random rows of each label: linkage heights depend on the density of a pool."""
     rng = np.random.default_rng(seed)
     kept = np.zeros(len(mask), dtype=bool)
     for _, group in pd.Series(np.flatnonzero(mask)).groupby(labels.to_numpy()[mask]):

@@ -1,17 +1,17 @@
 """Stage I: is the intent of an utterance new?
 
-Two heads on sentence vectors h, after the two published versions of the paper (equations are ours: the paper's
-could not be read):
+Two heads on sentence vectors h, after the two published versions of the paper (equations are ours: the
+paper's could not be read):
 
     I-a  z = W ReLU(V h + b) + c, m known classes and, where proxy utterances are given, one more for them;
          cross-entropy, the proxies weighted so that together they weigh `proxy_share` of the data;
          novelty s(x) = 1 - max over known classes of p_c(x)
     I-b  DOC (Shu et al. 2017): m sigmoids, one against the rest; for each class the training scores p of its
-         members are mirrored around 1, {p} and {2 - p}, sigma_c is their standard deviation, and an utterance is
-         new when p_c < t_c = max(0.5, 1 - alpha sigma_c) for all c; novelty s(x) = 1 - max p_c
+         members are mirrored around 1, {p} and {2 - p}, sigma_c is their standard deviation, and an
+         utterance is new when p_c < t_c = max(0.5, 1 - alpha sigma_c) for all c; novelty s(x) = 1 - max p_c
 
-Letters: N utterances, D features, K outputs (m or m + 1). Training is Adam on full-precision vectors, order of
-the batches from an explicit generator.
+Letters: N utterances, D features, K outputs (m or m + 1). Training is Adam on full-precision vectors, order
+of the batches from an explicit generator.
 """
 
 from collections.abc import Callable
@@ -71,21 +71,26 @@ def train_head(
     generator: torch.Generator,
     loss: Loss = softmax_loss,
     weights: Float[Tensor, " N"] | None = None,
-    epochs: int = 15,
+    steps: int = 1200,
     batch: int = 128,
     learning_rate: float = 1e-3,
 ) -> nn.Module:
-    """Train `head` in place with Adam and return it in evaluation mode."""
+    """Train `head` in place with `steps` steps of Adam and return it in evaluation mode.
+
+    Every utterance is seen once before any is seen again; the last batch of a round may be smaller.
+    """
     if len(labels) != len(vectors):
         raise ValueError(f"labels: {len(labels)} for {len(vectors)} vectors")
     weights = torch.ones(len(labels)) if weights is None else weights
     optimiser = torch.optim.Adam(head.parameters(), lr=learning_rate)
     head.train()
-    for _ in range(epochs):
-        for chosen in torch.randperm(len(labels), generator=generator).split(batch):
-            optimiser.zero_grad()
-            (weights[chosen] * loss(head(vectors[chosen]), labels[chosen])).mean().backward()
-            optimiser.step()
+    order: list[Tensor] = []
+    for _ in range(steps):
+        order = order or list(torch.randperm(len(labels), generator=generator).split(batch))
+        chosen = order.pop()
+        optimiser.zero_grad()
+        (weights[chosen] * loss(head(vectors[chosen]), labels[chosen])).mean().backward()
+        optimiser.step()
     return head.eval()
 
 
@@ -148,8 +153,9 @@ def filter_proxies(
 ) -> ProxyFilter:
     """Drop proxies as close to a known centroid as the median known utterance is to its own centroid.
 
-    Other corpora hold intents that are among the known ones (weather, alarms, music); taught as "unknown" they
-    would make the head reject known utterances. Only labelled data are used. All vectors have length one.
+    Other corpora hold intents that are among the known ones (weather, alarms, music); taught as "unknown"
+    they would make the head reject known utterances. Only labelled data are used. All vectors have length
+    one.
     """
     middle = centroids(vectors, labels)
     _, position = np.unique(labels, return_inverse=True)

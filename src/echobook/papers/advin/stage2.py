@@ -1,9 +1,9 @@
 """Stage II: which new intents are there, without being told how many?
 
 A projection e = norm(P h) is trained on labelled intents so that utterances of one intent lie together. The
-threshold that best separates other labelled intents, kept out of that training, cuts the tree of the unlabelled
-utterances; the number of clusters follows. Our reading of the abstract: layer sizes, margins, batches and the
-early stop are ours.
+threshold that best separates other labelled intents, kept out of that training, cuts the tree of the
+unlabelled utterances; the number of clusters follows. Our reading of the abstract: layer sizes, margins,
+batches and the early stop are ours.
 
 Letters: N utterances, D features of the encoder, E features of the projection, B batch.
 """
@@ -45,6 +45,21 @@ class Projection(nn.Module):
     def forward(self, vectors: Float[Tensor, "B D"]) -> Float[Tensor, "B E"]:
         """Return projected vectors of length one."""
         return functional.normalize(self.layers(vectors), dim=1)
+
+
+class ResidualProjection(nn.Module):
+    """norm(h + P h) with P starting at zero: training begins in the encoder's space, as fine-tuning does."""
+
+    def __init__(self, features: int = 384, hidden: int = 256, dropout: float = 0.1) -> None:
+        super().__init__()
+        last = nn.Linear(hidden, features)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout), last)
+
+    def forward(self, vectors: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+        """Return projected vectors of length one."""
+        return functional.normalize(vectors + self.layers(vectors), dim=1)
 
 
 def class_batches(
@@ -120,7 +135,7 @@ def held_out_ari(
 
 @dataclass(frozen=True)
 class Discovery:
-    """Clusters of a pool: `assigned` leaves small clusters out (-1), `merged` gives them to the nearest one."""
+    """Clusters of a pool: `assigned` leaves small ones out (-1), `merged` gives them to the nearest."""
 
     assigned: Int[np.ndarray, " N"]
     merged: Int[np.ndarray, " N"]
@@ -163,8 +178,8 @@ def end_to_end_ari(
     """Return the ARI over flagged and novel utterances, both stages' errors counted.
 
     `truth` holds novel classes from 0 and -1 for known intents; `flagged` are positions, `clusters` their
-    clusters. A known utterance that leaked into the pool is a class of its own, so whatever cluster it joins is
-    wrong; a novel utterance that was not flagged is a cluster of its own.
+    clusters. A known utterance that leaked into the pool is a class of its own, so whatever cluster it joins
+    is wrong; a novel utterance that was not flagged is a cluster of its own.
     """
     answers = -np.arange(1, len(truth) + 1)
     answers[flagged] = clusters

@@ -1,9 +1,9 @@
 """Stage III: which domains do the new intents belong to?
 
-Each intent becomes one vector, the normalised mean of its utterances under a second projection trained with the
-same loss on domain labels. The threshold is the one that best separates the domains of known intents not used in
-that training. Known and new intents are then linked together: a new intent in a cluster with known ones joins
-their most frequent domain, and a cluster of new intents only is a new domain.
+Each intent becomes one vector, the normalised mean of its utterances under a second projection trained with
+the same loss on domain labels. The threshold is the one that best separates the domains of known intents not
+used in that training. Known and new intents are then linked together: a new intent in a cluster with known
+ones joins their most frequent domain, and a cluster of new intents only is a new domain.
 
 Letters: N utterances, E features, K intents.
 """
