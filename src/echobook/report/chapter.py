@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, SupportsFloat, cast
+from typing import Any, Protocol, SupportsFloat, cast, runtime_checkable
 
 import pandas as pd
 import pydantic
@@ -36,6 +36,7 @@ from echobook.report.scoreboard import claims_frame
 from echobook.report.verdicts import Estimate, estimate, judge_claims
 
 
+@runtime_checkable
 class DatasetUse(Protocol):
     """What `use` needs to know of a data set; `echobook.data.types.DatasetUse` has it."""
 
