@@ -242,7 +242,8 @@ def _summarise(
             _ndcg(blocks, labels[row]),
         )
         contested += bool(set(scores[row][labels[row] > 0]) & set(scores[row][labels[row] == 0]))
-    return Ranking(tuple(rows), *values.T.copy(), skipped=skipped, contested=contested / len(rows))
+    ap, rr, p1s, ndcgs = values.T.copy()
+    return Ranking(tuple(rows), ap, rr, p1s, ndcgs, skipped=skipped, contested=contested / len(rows))
 
 
 def group_rows(questions: Sequence[Hashable]) -> dict[Hashable, Int[np.ndarray, " R"]]:
