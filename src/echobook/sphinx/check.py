@@ -90,9 +90,15 @@ def link_faults(site: Site, path: Path) -> Iterator[str]:
         target = target / "index.html" if target.is_dir() else target
         if not target.is_file():
             yield f"{site.label(path)}: link to a missing file: {address}"
-        elif parts.fragment and target.suffix == ".html" and "=" not in parts.fragment:
-            if unquote(parts.fragment) not in site.anchors(target):
-                yield f"{site.label(path)}: link to a missing anchor: {address}"
+        elif _lacks_anchor(site, target, unquote(parts.fragment)):
+            yield f"{site.label(path)}: link to a missing anchor: {address}"
+
+
+def _lacks_anchor(site: Site, target: Path, anchor: str) -> bool:
+    """Say whether a page has no such place; `#name=value` is a choice of the scoreboard's filter."""
+    if not anchor or "=" in anchor or target.suffix != ".html":
+        return False
+    return anchor not in site.anchors(target)
 
 
 def chapter_faults(site: Site, root: Path, chapter: Chapter) -> Iterator[str]:

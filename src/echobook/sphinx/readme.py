@@ -18,7 +18,7 @@ HEAD = "| chapter | claim | ours (public data) | paper | verdict | minutes |"
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("; ", "<br>")
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _line(row: Row) -> str:
