@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from echobook.data.generators.requests import request_world
+from echobook.papers.self_learning.contamination import REMEDIES, rounds
 from echobook.papers.self_learning.evaluation import judge, measures, nearest_successful, oracle
 from echobook.papers.self_learning.guardrails import (
     ServingTable,
@@ -244,3 +245,30 @@ def test_measures_by_hand() -> None:
     assert got["coverage"] == pytest.approx(2 / 3)
     assert got["precision"] == pytest.approx(2 / 3)
     assert got["trigger-rate"] == pytest.approx(3 / 5)
+
+
+@pytest.mark.parametrize("remedy", REMEDIES)
+def test_rounds_start_alike_and_report_shares(remedy: str) -> None:
+    found = rounds(
+        shop(), shop(half=1), Users(), MiningRules(), remedy=remedy, count_rounds=2, sessions=2500, seed=0
+    )
+    clean = rounds(
+        shop(), shop(half=1), Users(), MiningRules(), remedy="plain", count_rounds=1, sessions=2500, seed=0
+    )
+    assert found.coverage[0] == clean.coverage[0] > 0
+    assert found["live-defects"].between(0, 1).all()
+
+
+def test_plain_mining_forgets_what_it_repaired_and_superposition_does_not() -> None:
+    last = {}
+    for remedy in ("plain", "superposition"):
+        found = rounds(
+            shop(), shop(half=1), Users(), MiningRules(), remedy=remedy, count_rounds=2, sessions=5000, seed=0
+        )
+        last[remedy] = found.coverage[1]
+    assert last["superposition"] > last["plain"]
+
+
+def test_unknown_remedies_are_refused() -> None:
+    with pytest.raises(ValueError, match="remedy must be one of plain, hold-out, superposition; got 'hope'"):
+        rounds(shop(), shop(), Users(), MiningRules(), remedy="hope", count_rounds=1, sessions=10, seed=0)

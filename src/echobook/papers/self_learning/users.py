@@ -37,7 +37,7 @@ class Users:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """A world as arrays: recordings sorted by wording, wordings sorted by goal, some goals with a short one."""
+    """A world as arrays: recordings by wording, wordings by goal, some goals with a short one."""
 
     goals: np.ndarray
     wording_start: Int[np.ndarray, "G1"]  # first wording of each goal
