@@ -56,9 +56,9 @@ class RecordDirective(SphinxDirective):
         """Return what the directive shows."""
         raise NotImplementedError
 
-    def page_link(self, chapter: Chapter) -> nodes.Node:
-        """Return the chapter's title, linked to its page when it has one."""
-        inner = nodes.inline(chapter.title, chapter.title)
+    def page_link(self, chapter: Chapter, title: str = "") -> nodes.Node:
+        """Return the chapter's title (or another one), linked to its page when it has one."""
+        inner = nodes.inline(title or chapter.title, title or chapter.title)
         if not chapter.published:
             return inner
         link = addnodes.pending_xref(
@@ -129,7 +129,12 @@ class Scoreboard(RecordDirective):
             )
         figures = [printed, _lines(row.recorded), _lines(row.built), _verdict(row.verdict)]
         classes = ["part-" + row.chapter.part, verdict_class(row.verdict)]
-        cells = [_entry(self.page_link(row.chapter)), _entry(self.claim_link(row)), *map(_entry, figures)]
+        name = row.chapter.title.split(":")[0]
+        cells = [
+            _entry(self.page_link(row.chapter, name)),
+            _entry(self.claim_link(row)),
+            *map(_entry, figures),
+        ]
         return nodes.row("", *cells, classes=classes)
 
     def filter(self, rows: list[Row]) -> str:

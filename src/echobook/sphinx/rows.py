@@ -51,7 +51,9 @@ def chapter_rows(records: Records, chapter: Chapter) -> list[Row]:
         claim = outcome.claim
         ours = outcome_figures(outcome) or claim.not_testable or NOT_YET
         minutes = minutes_text(recorded)
-        rows.append(Row(chapter, claim, printed_text(claim.printed), ours, now, outcome.verdict, minutes))
+        rows.append(
+            Row(chapter, claim, printed_text(claim.printed), ours, now or "–", outcome.verdict, minutes)
+        )
     return rows
 
 
