@@ -118,6 +118,11 @@ def test_monte_carlo_flips_are_close_to_exact_ones():
     assert permutation_test(a, b, resamples=20_000) == pytest.approx(exact, abs=0.018)
 
 
+def test_monte_carlo_p_value_is_never_zero():
+    # forty wins of forty: no random flip of signs is as extreme, which leaves the run itself, 1 of 1 + 999
+    assert permutation_test(np.arange(1.0, 41.0), np.zeros(40), resamples=999) == 1 / 1000
+
+
 def test_sign_test_matches_statsmodels():
     from statsmodels.stats.descriptivestats import sign_test as theirs
 

@@ -8,7 +8,8 @@ from scipy import stats
 
 from echobook.report.claims import Claim, Claims, Printed, Test
 from echobook.report.errors import ClaimsError, ResultsError
-from echobook.report.verdicts import combine, estimate, judge_claims, measure, seed_value
+from echobook.report.measures import seed_value
+from echobook.report.verdicts import combine, estimate, judge_claims, measure
 
 PRINTED = Printed(value=None, unit="", text="no figure", source="abstract", provenance="read")
 YES = {"all": [{"quantity": "estimate", "is": ">", "value": 0.0}]}
