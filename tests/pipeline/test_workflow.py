@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from echobook.pipeline.build import main as build
+from echobook.pipeline.build import snakemake_command
 from echobook.pipeline.lock import exclusive
 from echobook.pipeline.plan import plan
 from echobook.pipeline.progress import Progress
@@ -29,7 +31,7 @@ def built(small):
     for name in ("__init__", "shared", "one"):
         (small.root / "src" / "tiny" / f"{name}.py").write_text("value = 1\n")
     for slug, line in CLOSURE.items():
-        small.chapter("" if slug == "gamma" else line, slug)
+        small.chapter(line, slug)
     shutil.copy(HERE / "workflow" / "Snakefile", small.root / "workflow" / "Snakefile")
     shutil.copytree(HERE / "workflow" / "profiles", small.root / "workflow" / "profiles")
     return small
@@ -54,14 +56,14 @@ def later(path: Path) -> None:
 @pytest.mark.slow
 def test_content_decides_what_runs_again(built, capsys):
     status, text = make(built, capsys)
-    assert (status, done(text)) == (0, ["alpha", "beta-two", "gamma"])
-    assert "3 of 3 chapter runs to do" in text
+    assert (status, done(text)) == (0, ["alpha", "beta-two"])
+    assert "2 of 2 chapter runs to do" in text
 
     for name in ("notebooks/part/alpha.py", "src/tiny/shared.py", "constraints.txt"):
         later(built.root / name)
     (built.root / "src" / "tiny" / "unused.py").write_text("# a comment\n")
     (built.root / "data" / "registry.csv").write_text("dataset,file,sha256\nthree,c.txt,22\n")
-    settings = built.root / "workflow" / "parameters" / "gamma.yml"
+    settings = built.root / "workflow" / "parameters" / "beta-two.yml"
     settings.write_text(f"# a comment\n{settings.read_text()}public: {{seeds: [1], parameters: {{}}}}\n")
     status, text = make(built, capsys)
     assert (status, done(text)) == (0, [])
@@ -71,10 +73,23 @@ def test_content_decides_what_runs_again(built, capsys):
     later(built.root / "src" / "tiny" / "one.py")
     assert done(make(built, capsys)[1]) == ["alpha"]
 
+    built.parameters("default: {seeds: [0], parameters: {words: 5}}", "beta-two")
+    assert done(make(built, capsys)[1]) == ["beta-two"]
+
     (built.root / "src" / "tiny" / "shared.py").write_text("value = 2\n")
     later(built.root / "src" / "tiny" / "shared.py")
-    built.parameters("default: {seeds: [0], parameters: {words: 5}}", "gamma")
-    assert done(make(built, capsys)[1]) == ["alpha", "beta-two", "gamma"]
+    stale = [job.slug for job in plan(built.project, "default") if "src/tiny/shared.py" in job.inputs]
+    assert stale == ["alpha", "beta-two"]
+    command = snakemake_command(built.project, "default", [], cores=1, book=False)
+    told = subprocess.run(
+        [*command[:-2], "--dry-run", *command[-2:]],
+        cwd=built.root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for rule in ("alpha_seed_0", "beta_two_seed_0"):
+        assert f"rule {rule}:" in told.stdout + told.stderr
 
 
 @pytest.mark.slow
@@ -82,7 +97,7 @@ def test_one_failure_does_not_stop_the_others_and_is_shown(built, capsys):
     built.chapter("bad = 1 / 0", "beta-two")
     status, text = make(built, capsys)
     assert status == 1
-    assert done(text) == ["alpha", "gamma"]
+    assert done(text) == ["alpha"]
     for words in ("beta-two: FAILED after", "code cell 3", "first line: bad = 1 / 0", "FAILED: beta-two"):
         assert words in text
     built.chapter("", "beta-two")
@@ -110,10 +125,10 @@ def test_a_lock_goes_with_its_holder(tmp_path):
 
 
 def test_a_chapter_without_notebook_stops_the_build_and_is_named(built, capsys):
-    (built.root / "notebooks" / "part" / "gamma.py").unlink()
+    (built.root / "notebooks" / "part" / "beta_two.py").unlink()
     status, text = make(built, capsys)
     assert status == 1
-    assert "chapter gamma (published) has no notebook" in text
+    assert "chapter beta-two (published) has no notebook" in text
 
 
 def test_an_unknown_chapter_or_profile_is_refused(built, capsys):

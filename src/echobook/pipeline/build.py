@@ -67,21 +67,20 @@ def _follow(
     full.parent.mkdir(parents=True, exist_ok=True)
     command = snakemake_command(project, profile, slugs, cores=cores, slurm=slurm, book=book)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    with full.open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=project.root,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
+    process = subprocess.Popen(
+        command,
+        cwd=project.root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+    with process, full.open("w", encoding="utf-8") as log:
+        for line in process.stdout or ():
             log.write(line)
             progress.read(line.rstrip("\n"))
-        status = process.wait()
+    status = process.returncode
     if status and not progress.failed:
         print(full.read_text(encoding="utf-8")[-3000:], file=sys.stderr)
     return status, progress
