@@ -30,7 +30,7 @@ claims:
 
 CONF = """
 extensions = ["myst_nb", {extensions}]
-exclude_patterns = ["_build", "data", "notebooks/*.ipynb"]
+exclude_patterns = ["_build", "data", "conf.py"]
 nb_execution_mode = "off"
 nb_custom_formats = {{".py": "echobook.sphinx.executed.reads"}}
 html_theme = "basic"

@@ -1,0 +1,163 @@
+"""The book in headless Chromium: loads, stays on its own site, searches, filters, fits a phone, is accessible."""
+
+import functools
+import http.server
+import importlib.util
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import REPOSITORY
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+BOOK = REPOSITORY / "_build" / "default" / "html"
+SWITCHES = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+# The name of the theme's own mode switch repeats its tooltip; the rest of the page must have no finding.
+KNOWN_AXE = {"label-content-name-mismatch"}
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHROMIUM.exists() and DRIVER.exists()), reason="no Chromium"),
+    pytest.mark.skipif(not (BOOK / "index.html").is_file(), reason="no built book; run make book first"),
+]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A file server without log lines."""
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(BOOK)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    profile = tmp_path_factory.mktemp("chromium")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for switch in [*SWITCHES.split(), f"--user-data-dir={profile}"]:
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    yield driver
+    driver.quit()
+    shutil.rmtree(profile, ignore_errors=True)
+
+
+def pages() -> list[str]:
+    """Return the pages that readers reach, relative to the site."""
+    found = BOOK.rglob("*.html") if BOOK.is_dir() else []
+    names = sorted(path.relative_to(BOOK).as_posix() for path in found)
+    return [name for name in names if name.split("/")[0] in ("book", "notebooks")]
+
+
+def resize(browser, width: int) -> None:
+    size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def wait(browser, script: str, seconds: float = 15.0) -> object:
+    """Return the first true value of a script, or its last value when time is up."""
+    end = time.monotonic() + seconds
+    while True:
+        value = browser.execute_script("return " + script)
+        if value or time.monotonic() > end:
+            return value
+        time.sleep(0.1)
+
+
+def test_every_page_loads_without_error_or_outside_request(site: str, browser) -> None:
+    resize(browser, 1300)
+    assert "book/index.html" in pages()
+    for name in pages():
+        browser.get_log("browser"), browser.get_log("performance")
+        browser.get(site + name)
+        assert wait(browser, "document.readyState === 'complete'"), name
+        errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+        assert errors == [], name
+        addresses = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+        outside = [address for address in addresses if not address.startswith((site, "data:", "blob:"))]
+        assert outside == [], name
+
+
+def test_formulas_are_set(site: str, browser) -> None:
+    browser.get(site + "book/notation.html")
+    assert wait(browser, "document.querySelectorAll('mjx-container').length > 10")
+    assert "\\operatorname" not in browser.execute_script(
+        "return document.querySelector('article').innerText"
+    )
+
+
+def test_search_finds_the_chapter(site: str, browser) -> None:
+    browser.get(site + "search.html?q=intents")
+    found = wait(browser, "[...document.querySelectorAll('#search-results a')].map(a => a.href).join(' ')")
+    assert "notebooks/understanding/advin.html" in str(found)
+
+
+def test_the_scoreboard_filters(site: str, browser) -> None:
+    browser.get(site + "book/scoreboard.html")
+    shown = "[...document.querySelectorAll('table.scoreboard tbody tr')].filter(r => r.offsetParent).length"
+    everything = wait(browser, shown)
+    choose = (
+        "const s = document.getElementById(arguments[0]); s.value = arguments[1]; "
+        "s.dispatchEvent(new Event('change'));"
+    )
+    browser.execute_script(choose, "scoreboard-part", "part-privacy")
+    some = browser.execute_script("return " + shown)
+    assert 0 < some < everything
+    browser.execute_script(choose, "scoreboard-verdict", "verdict-reproduced")
+    count = browser.execute_script("return document.getElementById('scoreboard-count').textContent")
+    assert count.endswith("rows shown")
+    browser.execute_script(choose, "scoreboard-verdict", "")
+    browser.execute_script(choose, "scoreboard-part", "")
+    assert browser.execute_script("return " + shown) == everything
+
+
+def test_a_phone_needs_no_sideways_scroll(site: str, browser) -> None:
+    resize(browser, 390)
+    for name in pages():
+        browser.get(site + name)
+        assert wait(browser, "document.readyState === 'complete'"), name
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390, name
+    resize(browser, 1300)
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_axe_finds_nothing_of_ours(site: str, browser, mode: str) -> None:
+    spec = importlib.util.find_spec("axe_core_python")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("axe-core-python is not installed")
+    axe = Path(spec.submodule_search_locations[0], "axe.min.js").read_text(encoding="utf-8")
+    browser.get(site + "book/index.html")
+    browser.execute_script(f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}')")
+    findings = []
+    for name in pages():
+        browser.get(site + name)
+        browser.execute_script(axe)
+        run = (
+            "const done = arguments[0]; axe.run().then(r => done(r.violations), e => done([{id: String(e)}]))"
+        )
+        for finding in browser.execute_async_script(run):
+            if finding["id"] not in KNOWN_AXE:
+                places = [node["target"] for node in finding.get("nodes", [])][:3]
+                findings.append((name, finding["id"], places))
+    assert findings == []
