@@ -67,7 +67,7 @@ def run_once(project: Project, slug: str, profile: str, seed: int, build: Path) 
 
 
 def verify(project: Project, slug: str, profile: str, seeds: list[int] | None = None) -> int:
-    """Run each recorded seed again and print what differs; return 1 when a metric is outside its tolerance."""
+    """Run each recorded seed again and print what differs; return 1 when a metric is out of tolerance."""
     from echobook.report.records import load_recorded
 
     run = prepare(project, slug, profile)
@@ -101,7 +101,7 @@ def _report(found: list[Compared], seed: int) -> int:
 
 
 def record(project: Project, slug: str, profile: str, seeds: list[int] | None = None) -> int:
-    """Run `seeds` (default: all of the profile) and keep their results below ``data/recorded``; all or none."""
+    """Run `seeds` (default: all of the profile) and keep the results in ``data/recorded``; all or none."""
     from echobook.report.records import check_recordable
     from echobook.report.results import read_results
 
