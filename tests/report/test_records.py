@@ -1,6 +1,7 @@
 """Recorded results: loading all seeds, and recording new ones all or nothing."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -171,6 +172,23 @@ def test_refused_recording_leaves_the_old_record(checkout, make, head, changes, 
     [old] = load_recorded(checkout, "small-talk")
     assert old.value("score/new") == 9.0
     assert [entry.name for entry in (checkout / "data" / "recorded" / "public").iterdir()] == ["small-talk"]
+
+
+def test_failed_swap_puts_the_old_record_back(checkout, make, head, monkeypatch):
+    place(checkout, make({"score/new": 9.0, "score/old": 0.0}, commit=head))
+    built(checkout, make(commit=head))
+    rename = Path.rename
+
+    def fail_for_the_new_folder(path, target):
+        if path.name.endswith(".part"):
+            raise OSError("Read-only file system")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new_folder)
+    with pytest.raises(OSError, match="Read-only"):
+        keep(checkout, (0,))
+    [old] = load_recorded(checkout, "small-talk")
+    assert old.value("score/new") == 9.0
 
 
 def test_uncommitted_sources_can_be_recorded_on_demand(checkout, make, head):
