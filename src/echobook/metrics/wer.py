@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from echobook.metrics.statistics import resampled_sums
+
 COLUMNS = ["substitutions", "deletions", "insertions", "words"]
 
 
@@ -129,7 +131,7 @@ def paired_comparison(
     _check_pair(new, old, speakers, resamples, level)
     names = range(len(new)) if speakers is None else speakers
     sums = _sums_by_unit(new, old, names)  # (units, 3): new errors, old errors, words
-    draws = _resampled_sums(sums, resamples, np.random.default_rng(seed))
+    draws = resampled_sums(sums, rng=np.random.default_rng(seed), resamples=resamples)
     rates = draws[:, :2] / draws[:, 2:]
     difference = rates[:, 0] - rates[:, 1]
     usable = rates[:, 1] > 0
@@ -149,16 +151,6 @@ def _sums_by_unit(
     rows = [[n.errors, o.errors, n.words] for n, o in zip(new, old, strict=True)]
     summed = pd.DataFrame(rows).groupby(pd.Series(list(names)), sort=True).sum().to_numpy(dtype=float)
     return summed[summed[:, 2] > 0]  # a unit without words would allow draws without a rate
-
-
-def _resampled_sums(
-    sums: Float[np.ndarray, "units 3"], resamples: int, rng: np.random.Generator
-) -> Float[np.ndarray, "R 3"]:
-    """Column sums of `resamples` draws with replacement, in blocks that keep memory small."""
-    units, share = len(sums), np.full(len(sums), 1 / len(sums))
-    block = max(1, 2_000_000 // units)
-    sizes = [min(block, resamples - start) for start in range(0, resamples, block)]
-    return np.concatenate([rng.multinomial(units, share, size) @ sums for size in sizes])
 
 
 def _estimate(value: float, draws: Float[np.ndarray, " R"], level: float) -> Estimate:

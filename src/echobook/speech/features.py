@@ -10,7 +10,8 @@ defaults to Hann, centred), power spectrum, HTK mel scale with triangles of heig
 as Kaldi; natural log with a floor; no pre-emphasis, dither or removal of the mean.
 
 Axes: N samples, T frames, M mel channels, F frequency bins, D = M * stacked frames.
-Cost: O(T F (log F + M)). float32; statistics are accumulated in float64.
+Cost: O(T F (log F + M)). Spectra and statistics in float64, so that the result does not depend on how many
+frames are computed at once (a float32 transform does, in its last bits); features are float32.
 """
 
 from collections.abc import Iterable
@@ -90,9 +91,9 @@ class LogMel:
             )
         if not audio.isfinite().all():
             raise ValueError(f"audio sample {int((~audio.isfinite()).nonzero()[0])} is not finite")
-        frames = audio.float().unfold(0, self.window, self.hop) * self.taper  # (T, W)
+        frames = audio.double().unfold(0, self.window, self.hop) * self.taper  # (T, W)
         power = torch.fft.rfft(frames, self.fft_size).abs().square()  # (T, F)
-        return (power @ self.weights).clamp_min(self.floor).log()
+        return (power @ self.weights.double()).clamp_min(self.floor).log().float()
 
 
 def mel_filterbank(
