@@ -218,6 +218,7 @@ class IncrementalFeatures:
         self.front_end = front_end
         self.samples = torch.zeros(0)
         self.frames = torch.zeros(0, front_end.log_mel.mels)
+        self.owed = 0  # frames to pass over that have not arrived yet: only when skip > count
 
     def push(self, audio: Float[Tensor, " N"]) -> Float[Tensor, "S D"]:
         """Take any number of samples, none included; return the stacked frames that became complete."""
@@ -226,10 +227,13 @@ class IncrementalFeatures:
         ready = log_mel.frame_count(len(self.samples))
         if ready:
             new = front_end.statistics.normalise(log_mel(self.samples))
-            self.frames = torch.cat([self.frames, new])
+            self.frames = torch.cat([self.frames, new[self.owed :]])
+            self.owed = max(0, self.owed - len(new))
             self.samples = self.samples[ready * log_mel.hop :]
         if len(self.frames) < front_end.count:
             return self.frames.new_zeros(0, front_end.size)
         stacked = stack_frames(self.frames, count=front_end.count, skip=front_end.skip)
-        self.frames = self.frames[len(stacked) * front_end.skip :]
+        used = len(stacked) * front_end.skip
+        self.owed += max(0, used - len(self.frames))
+        self.frames = self.frames[used:]
         return stacked
