@@ -1,0 +1,29 @@
+"""Class probabilities of a fine-tuned classifier, in input order.
+
+Letters: N examples, K classes. Examples are sorted by length, so that a batch holds little padding.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from echobook.text.batches import Encoded, pad_batch
+from echobook.text.heads import Classifier
+
+
+def predict(
+    model: Classifier, encoded: Encoded, task: str, *, batch_size: int = 64, bf16: bool = False
+) -> Float[np.ndarray, "N K"]:
+    """Class probabilities of each example, float64, rows sum to 1, dropout off."""
+    order = np.argsort(encoded.lengths, kind="stable").tolist()
+    training = model.training
+    model.eval()
+    parts = []
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        for start in range(0, len(order), batch_size):
+            logits = model(pad_batch(encoded, order[start : start + batch_size]), task)
+            parts.append(logits.double().softmax(dim=1))
+    model.train(training)
+    found = np.empty((len(order), parts[0].shape[1]))
+    found[order] = torch.cat(parts).numpy()
+    return found
