@@ -1,4 +1,4 @@
-"""The book in headless Chromium: loads, stays on its own site, searches, filters, fits a phone, is accessible."""
+"""The book in headless Chromium: loads, stays on its site, searches, filters, fits a phone, is accessible."""
 
 import functools
 import http.server
