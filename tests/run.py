@@ -1,4 +1,4 @@
-"""Run the test suite; the last line says how many browser tests were left out for want of Chromium.
+"""Run the test suite; the last line says how many browser tests were left out for want of Chromium or a book.
 
 Arguments go to pytest. With ``ECHOBOOK_REQUIRE_BROWSER=1`` a skipped browser test is a failure.
 """
@@ -28,7 +28,8 @@ def main() -> int:
         skipped = int(note.read_text(encoding="utf-8")) if note.is_file() else 0
     if skipped:
         print(
-            f"{skipped} browser tests skipped: no Chromium with its driver (apt-get install chromium-driver)"
+            f"{skipped} browser tests skipped: they need Chromium with its driver (apt-get install"
+            " chromium-driver) and a built book (make book)"
         )
         if os.environ.get("ECHOBOOK_REQUIRE_BROWSER") == "1":
             return status or 1
