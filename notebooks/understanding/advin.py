@@ -36,9 +36,8 @@ from sklearn.decomposition import PCA
 from echobook.clustering.agglomerative import average_linkage, cut, learn_threshold
 from echobook.data.generators.intents import generate_intents
 from echobook.metrics.clustering import adjusted_rand_index
-from echobook.papers.advin.compare import (
-    detect, discover_pool, end_to_end, no_k_baselines, taxonomy, transferred,
-)
+from echobook.papers.advin.compare import detect, discover_pool, end_to_end, no_k_baselines
+from echobook.papers.advin.compare import taxonomy, transferred
 from echobook.papers.advin.discover import discover
 from echobook.papers.advin.evaluation import View, learn, table
 from echobook.papers.advin.losses import CrossEntropyLoss, PairwiseMarginLoss, TripletLoss
@@ -68,11 +67,9 @@ others: str = ""  # further public corpora for stage II, commas between
 curve: str = "0,0.25,0.5,0.75,1"  # overlaps of the generated curve, commas between
 
 # %% tags=["hide-input"]
-settings = {
-    "corpus": corpus, "overlap": overlap, "train": train, "test": test, "novel_share": novel_share,
-    "novel_domains": novel_domains, "pool_cap": pool_cap, "proxy_sources": proxy_sources, "epochs": epochs,
-    "batches": batches, "others": others, "curve": curve,
-}
+settings = {"corpus": corpus, "overlap": overlap, "train": train, "test": test, "novel_share": novel_share}
+settings |= {"novel_domains": novel_domains, "pool_cap": pool_cap, "proxy_sources": proxy_sources}
+settings |= {"epochs": epochs, "batches": batches, "others": others, "curve": curve}
 chapter = Chapter("advin", profile=profile, seed=seed, parameters=settings)
 chapter.verdict_box()
 
@@ -179,17 +176,24 @@ else:
 for used in material.uses:
     chapter.use(used)
 cards = [[used.name, used.version, used.licence, used.total] for used in material.uses]
-chapter.table(pd.DataFrame(cards, columns=["data set", "version", "licence", "rows"]), name="data",
-              caption="Data of this run.")
+chapter.table(
+    pd.DataFrame(cards, columns=["data set", "version", "licence", "rows"]),
+    name="data",
+    caption="Data of this run.",
+)
 
 # %%
 frame = material.frame
-chapter.table(frame.groupby("domain").sample(1, random_state=seed)[["domain", "intent", "text", "split"]],
-              name="rows", caption="One row of each domain.")
+chapter.table(
+    frame.groupby("domain").sample(1, random_state=seed)[["domain", "intent", "text", "split"]],
+    name="rows",
+    caption="One row of each domain.",
+)
 
 # %%
-counts = frame.groupby("split").agg(utterances=("text", "size"), intents=("intent", "nunique"),
-                                    domains=("domain", "nunique"))
+counts = frame.groupby("split").agg(
+    utterances=("text", "size"), intents=("intent", "nunique"), domains=("domain", "nunique")
+)
 chapter.table(counts.reset_index(), name="counts", caption="Rows in scope after dropping repeated texts.")
 
 # %% [markdown]
@@ -205,8 +209,11 @@ domain_of = frame.drop_duplicates("intent").set_index("intent")["domain"]
 split = split_intents(domain_of, seed=seed, novel_share=novel_share)
 view = View(frame, vectors, split, seed)
 sizes = {"training": len(split.training), "threshold": len(split.threshold), "novel": len(split.novel)}
-chapter.table(pd.Series(sizes, name="intents").rename_axis("group").reset_index(), name="split",
-              caption="Intents in each group of this split.")
+chapter.table(
+    pd.Series(sizes, name="intents").rename_axis("group").reset_index(),
+    name="split",
+    caption="Intents in each group of this split.",
+)
 
 # %% [markdown]
 # Stand-ins that look like known intents are dropped: other corpora also know alarms and weather.
@@ -220,8 +227,11 @@ for name, (for_training, for_threshold) in material.proxies.items():
     proxies[name] = tuple(part[choice.kept] for part, choice in zip(pairs, kept, strict=True))
     dropped[name] = kept[0].dropped_share
 chapter.records("novelty/proxies-dropped/", dropped, unit="share")
-chapter.table(pd.Series(dropped, name="share dropped").rename_axis("stand-ins").reset_index(), name="dropped",
-              caption="Stand-ins dropped because they resemble a known intent.")
+chapter.table(
+    pd.Series(dropped, name="share dropped").rename_axis("stand-ins").reset_index(),
+    name="dropped",
+    caption="Stand-ins dropped because they resemble a known intent.",
+)
 
 # %%
 novelty_scores, detections = detect(view, proxies)
@@ -259,9 +269,11 @@ pool_size = len(view.part("test", split.novel, cap=pool_cap)[1])
 # %%
 for name, scores in novelty_scores.items():
     for metric, value in scores.items():
-        chapter.record(f"novelty/{metric}/{name}", value, unit=metric.split("-")[-1], n=int((frame["split"] == "test").sum()))
-chapter.table(table(novelty_scores).reset_index().astype({"method": str}).fillna("–"), name="novelty",
-              caption="Stage I on the whole test split. open-f1-matched: open F1 at equal known F1.")
+        chapter.record(
+            f"novelty/{metric}/{name}", value, unit=metric, n=int((frame["split"] == "test").sum())
+        )
+caption = "Stage I on the whole test split. open-f1-matched: open F1 at equal known F1."
+chapter.table(table(novelty_scores).reset_index(), name="novelty", caption=caption)
 
 
 # %%
@@ -277,9 +289,13 @@ def recorded_table(names, metrics):
     return pd.DataFrame(rows)
 
 
+# %%
 novelty_names = ["msp", "lof", "doc", "proxy-hwu64", "proxy-wikipedia", "proxy-oos"]
-chapter.table(recorded_table(novelty_names, ["novelty/auroc", "novelty/known-f1", "novelty/open-f1"]),
-              name="novelty-recorded", caption="Recorded on CLINC150: mean and 95 % interval over five splits.")
+chapter.table(
+    recorded_table(novelty_names, ["novelty/auroc", "novelty/known-f1", "novelty/open-f1"]),
+    name="novelty-recorded",
+    caption="Recorded on CLINC150: mean and 95 % interval over five splits.",
+)
 
 # %% [markdown]
 # As context, TEXTOIR's published table for CLINC150 with its out-of-scope queries, BERT fine-tuned, three quarters of the intents known, gives
@@ -304,16 +320,22 @@ chapter.table(recorded_table(novelty_names, ["novelty/auroc", "novelty/known-f1"
 for name, scores in pool_scores.items():
     for metric, value in scores.items():
         chapter.record(f"discovery/{metric}/{name}", value, unit=metric, n=pool_size)
-system = ["transfer", "raw", "raw-hdbscan", "raw-kmeans-estimated-k", "kmeans-true-k", "raw-kmeans-true-k",
-          "agglomerative-true-k"]
+system = ["transfer", "raw", "raw-hdbscan", "raw-kmeans-estimated-k"]
+system += ["kmeans-true-k", "raw-kmeans-true-k", "agglomerative-true-k"]
 shown = ["ari", "nmi", "accuracy", "found", "k-error", "coverage", "ari-assigned"]
-chapter.table(table({name: pool_scores[name] for name in system})[shown].reset_index(), name="discovery",
-              caption="Stage II on the novel intents' utterances (oracle pool), small clusters merged. "
-              "NMI with the arithmetic mean. ari-assigned: small clusters left out.")
+chapter.table(
+    table({name: pool_scores[name] for name in system})[shown].reset_index(),
+    name="discovery",
+    caption="Stage II on the novel intents' utterances (oracle pool), small clusters merged. "
+    "NMI with the arithmetic mean. ari-assigned: small clusters left out.",
+)
 
 # %%
-chapter.table(recorded_table(system, ["discovery/ari", "discovery/nmi", "discovery/accuracy", "discovery/k-error"]),
-              name="discovery-recorded", caption="Recorded on CLINC150: mean and 95 % interval over five splits.")
+chapter.table(
+    recorded_table(system, ["discovery/ari", "discovery/nmi", "discovery/accuracy", "discovery/k-error"]),
+    name="discovery-recorded",
+    caption="Recorded on CLINC150: mean and 95 % interval over five splits.",
+)
 
 # %% [markdown]
 # The transferred threshold against what would have been best for the novel intents (which nobody knows in use):
@@ -330,21 +352,26 @@ embed = learned["transfer"].projection
 held, held_classes = view.part("train", split.threshold, cap=pool_cap)
 pool, pool_classes = view.part("test", split.novel, cap=pool_cap)
 grid = np.linspace(0.05, 1.3, 60)
-curves = {"held-out known intents": ari_curve(project(embed, held), held_classes, grid),
-          "novel intents": ari_curve(project(embed, pool), pool_classes, grid)}
+curves = {
+    "held-out known intents": ari_curve(project(embed, held), held_classes, grid),
+    "novel intents": ari_curve(project(embed, pool), pool_classes, grid),
+}
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-advin-threshold", "caption": "ARI of each cut. The threshold is chosen on the first curve and used on the second."}, "image": {"alt": "Two hump-shaped curves of ARI over the threshold, one for held-out known intents and one for novel intents, with a vertical line at the chosen threshold."}}
 with figure_style():
     figure, axes = plt.subplots()
     for (label, values), style in zip(curves.items(), ("-", "--"), strict=True):
         axes.plot(grid, values, style, label=label)
-    axes.axvline(clusters["transfer"].threshold, color=palette("black")[0], linewidth=1, label="threshold used")
+    axes.axvline(
+        clusters["transfer"].threshold, color=palette("black")[0], linewidth=1, label="threshold used"
+    )
     axes.set(xlabel="threshold (distance)", ylabel="ARI")
     axes.legend()
 plt.show()
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-advin-k", "caption": "Number of intents found by each method that is not told; the line is the true number."}, "image": {"alt": "Horizontal bars with the number of clusters found by each method, and a vertical line at the true number of novel intents."}}
-unaided = ["transfer", "raw", "training-threshold", "fixed", "hdbscan", "raw-hdbscan", "raw-kmeans-estimated-k"]
+unaided = ["transfer", "raw", "training-threshold", "fixed"]
+unaided += ["hdbscan", "raw-hdbscan", "raw-kmeans-estimated-k"]
 with figure_style():
     figure, axes = plt.subplots()
     axes.barh(unaided[::-1], [pool_scores[name]["found"] for name in unaided[::-1]], color=palette("sky")[0])
@@ -355,7 +382,8 @@ plt.show()
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-advin-map", "caption": "The pool on its first two principal components, coloured by true intent (colours repeat)."}, "image": {"alt": "Two scatter plots side by side, raw encoder and after transfer; points of one intent lie in groups."}}
 with figure_style():
     figure, panels = plt.subplots(1, 2, figsize=(8, 3.6))
-    for axes, (title, data) in zip(panels, (("raw encoder", pool), ("after transfer", project(embed, pool))), strict=True):
+    sides = {"raw encoder": pool, "after transfer": project(embed, pool)}
+    for axes, (title, data) in zip(panels, sides.items(), strict=True):
         flat = PCA(2, random_state=0).fit_transform(data)
         axes.scatter(*flat.T, c=[palette()[k % 7] for k in pool_classes], s=8)
         axes.set(title=title, xlabel="first component", ylabel="second component")
@@ -368,8 +396,10 @@ plt.show()
 
 # %%
 stage_one = f"proxy-{next(iter(proxies))}"
-whole = {"system": end_to_end(view, detections[stage_one], learned["transfer"], cap=pool_cap),
-         "msp + raw encoder": end_to_end(view, detections["msp"], None, cap=pool_cap)}
+whole = {
+    "system": end_to_end(view, detections[stage_one], learned["transfer"], cap=pool_cap),
+    "msp + raw encoder": end_to_end(view, detections["msp"], None, cap=pool_cap),
+}
 for name, scores in zip(("system", "msp-raw"), whole.values(), strict=True):
     for metric, value in scores.items():
         chapter.record(f"end-to-end/{metric}/{name}", value, unit=metric)
@@ -386,17 +416,21 @@ chapter.table(table(whole).reset_index(), name="end-to-end", caption="Both stage
 # This split makes whole domains novel. The intents are given; only their grouping is judged.
 
 # %%
-upper = View(frame, vectors, split_intents(domain_of, seed=seed, novel_share=novel_share,
-                                           whole_domains=novel_domains), seed)
+shares = {"novel_share": novel_share, "whole_domains": novel_domains}
+upper = View(frame, vectors, split_intents(domain_of, seed=seed, **shares), seed)
 domain_codes = np.unique(upper.domains(upper.split.known), return_inverse=True)[1]
 by_domain = learn(upper, losses["transfer"], **budget, labels=lambda classes: domain_codes[classes])
+# %%
 levels = {"transfer": taxonomy(upper, by_domain), "raw": taxonomy(upper, None)}
 for name, (scores, _) in levels.items():
     for metric in ("ari", "nmi", "accuracy", "edge-f1", "found"):
         chapter.record(f"taxonomy/{metric}/{name}", scores[metric], unit=metric, n=len(upper.split.novel))
 chapter.record("taxonomy/ari/chance", levels["transfer"][0]["chance"], unit="ari", n=len(upper.split.novel))
-chapter.table(table({name: scores for name, (scores, _) in levels.items()}).reset_index(), name="taxonomy",
-              caption="Domains of the novel intents.")
+chapter.table(
+    table({name: scores for name, (scores, _) in levels.items()}).reset_index(),
+    name="taxonomy",
+    caption="Domains of the novel intents.",
+)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-advin-taxonomy", "caption": "Novel intents by true domain (rows) and found cluster (columns)."}, "image": {"alt": "A grid of counts: true domains in rows, found clusters in columns; darker cells hold more intents."}}
 found_table = levels["transfer"][1]
@@ -405,14 +439,18 @@ with figure_style():
     figure, axes = plt.subplots(figsize=(6.4, 0.6 + 0.4 * len(cross)))
     axes.imshow(cross, cmap="Blues", aspect="auto")
     for (row, column), count in np.ndenumerate(cross.to_numpy()):
-        axes.text(column, row, count, ha="center", va="center", color="white" if count > cross.max().max() / 2 else "black")
+        shade = "white" if count > cross.to_numpy().max() / 2 else "black"
+        axes.text(column, row, count, ha="center", va="center", color=shade)
     axes.set(xlabel="cluster found", yticks=range(len(cross)), yticklabels=cross.index, xticks=[])
     axes.grid(False)
 plt.show()
 
 # %%
-chapter.table(found_table.groupby("domain").head(2), name="joined",
-              caption="Some novel intents, their true domain, and the known domain they joined.")
+chapter.table(
+    found_table.groupby("domain").head(2),
+    name="joined",
+    caption="Some novel intents, their true domain, and the known domain they joined.",
+)
 
 # %% [markdown]
 # ### Three data sets
@@ -422,11 +460,18 @@ chapter.table(found_table.groupby("domain").head(2), name="joined",
 
 
 # %%
+def summary(scores):
+    """ARI of the system, of the best baseline that is not told the number of intents, and of k-means that is."""
+    best = max(scores[name]["ari"] for name in no_k_baselines())
+    aided = scores["raw-kmeans-true-k"]["ari"]
+    return {"transfer": scores["transfer"]["ari"], "best-baseline": best, "kmeans-true-k": aided}
+
+
+# %%
 def headline(view):
     """ARI of the system and of the best baseline that is not told the number of intents."""
     scores, _ = discover_pool(view, {"transfer": learn(view, losses["transfer"], **budget)}, cap=pool_cap)
-    best = max(scores[name]["ari"] for name in no_k_baselines())
-    return {"transfer": scores["transfer"]["ari"], "best-baseline": best, "kmeans-true-k": scores["raw-kmeans-true-k"]["ari"]}
+    return summary(scores)
 
 
 def other_view(name):
@@ -434,27 +479,26 @@ def other_view(name):
     extra = public_material(name, train=train, test=pool_cap)
     chapter.use(extra.uses[0])
     owners = extra.frame.drop_duplicates("intent").set_index("intent")["domain"]
-    return View(extra.frame, encoder.encode(extra.frame["text"].tolist()), split_intents(owners, seed=seed), seed)
+    found = encoder.encode(extra.frame["text"].tolist())
+    return View(extra.frame, found, split_intents(owners, seed=seed), seed)
 
 
 # %%
 short = {"fb_multilingual_en": "fb-en", "generated": "generated"}
-lines = {corpus: {"transfer": pool_scores["transfer"]["ari"],
-                  "best-baseline": max(pool_scores[name]["ari"] for name in no_k_baselines()),
-                  "kmeans-true-k": pool_scores["raw-kmeans-true-k"]["ari"]}}
+lines = {corpus: summary(pool_scores)}
 lines |= {name: headline(other_view(name)) for name in others.split(",") if name}
 for name, scores in lines.items():
     chapter.records(f"headline/{short.get(name, name)}/", scores, unit="ARI")
-chapter.table(table(lines).rename_axis("data set").reset_index(), name="headline", caption="ARI on each data set.")
+chapter.table(
+    table(lines).rename_axis("data set").reset_index(), name="headline", caption="ARI on each data set."
+)
 
 # %%
-datasets = ["clinc150", "snips", "fb-en", "stackoverflow20"]
-rows = []
-for name in datasets:
-    cells = {kind: chapter.recorded(f"headline/{name}/{kind}") for kind in ("transfer", "best-baseline", "kmeans-true-k")}
-    shown_cells = {k: "–" if v is None else f"{v.mean:.3f} [{v.low:.3f}, {v.high:.3f}]" for k, v in cells.items()}
-    rows.append({"data set": name} | shown_cells)
-chapter.table(pd.DataFrame(rows), name="headline-recorded", caption="Recorded ARI: mean and 95 % interval over five splits.")
+kinds = ["transfer", "best-baseline", "kmeans-true-k"]
+names = ["clinc150", "snips", "fb-en", "stackoverflow20"]
+by_kind = recorded_table(kinds, [f"headline/{name}" for name in names])
+caption = "Recorded ARI: mean and 95 % interval over five splits."
+chapter.table(by_kind, name="headline-recorded", caption=caption)
 
 # %%
 chapter.claims_table()
@@ -467,14 +511,20 @@ chapter.claims_table()
 # encoder's space; *shuffled* is trained on labels dealt out at random, so nothing can be learned about intents.
 
 # %%
-ablations = ["transfer", "contrastive", "triplet", "cross-entropy", "random-start", "raw", "training-threshold", "fixed",
-             "shuffled", "hdbscan", "kmeans-estimated-k"]
-chapter.table(table({name: pool_scores[name] for name in ablations})[shown].reset_index(), name="ablations",
-              caption="Ablations and controls, this run.")
+ablations = ["transfer", "contrastive", "triplet", "cross-entropy", "random-start", "raw"]
+ablations += ["training-threshold", "fixed", "shuffled", "hdbscan", "kmeans-estimated-k"]
+chapter.table(
+    table({name: pool_scores[name] for name in ablations})[shown].reset_index(),
+    name="ablations",
+    caption="Ablations and controls, this run.",
+)
 
 # %%
-chapter.table(recorded_table(ablations, ["discovery/ari", "discovery/k-error", "discovery/coverage"]),
-              name="ablations-recorded", caption="Recorded on CLINC150: mean and 95 % interval over five splits.")
+chapter.table(
+    recorded_table(ablations, ["discovery/ari", "discovery/k-error", "discovery/coverage"]),
+    name="ablations-recorded",
+    caption="Recorded on CLINC150: mean and 95 % interval over five splits.",
+)
 
 # %% [markdown]
 # :::{warning}
@@ -491,13 +541,15 @@ chapter.table(recorded_table(ablations, ["discovery/ari", "discovery/k-error", "
 # %%
 def generated_gain(overlap, grouping):
     """ARI with and without transfer on a generated corpus of all six domains."""
-    made = generate_intents(seed=seed, overlap=overlap, grouping=grouping, train=12, validation=1, test=12).frame
+    rows = {"train": 12, "validation": 1, "test": 12}
+    made = generate_intents(seed=seed, overlap=overlap, grouping=grouping, **rows).frame
     owners = made.drop_duplicates("intent").set_index("intent")["domain"]
     small = View(made, encoder.encode(made["text"].tolist()), split_intents(owners, seed=seed), seed)
     gained = learn(small, losses["transfer"], epochs=min(epochs, 8), batches=min(batches, 30), cap=12)
     data, classes = small.part("test", small.split.novel, cap=12)
     parts = {"transfer": gained, "raw": None}
-    return {k: adjusted_rand_index(classes, transferred(small, v, data, cap=12).merged) for k, v in parts.items()}
+    found = {name: transferred(small, part, data, cap=12).merged for name, part in parts.items()}
+    return {name: adjusted_rand_index(classes, answers) for name, answers in found.items()}
 
 
 gains = {f"{100 * float(level):.0f}": generated_gain(float(level), "meaning") for level in curve.split(",")}
@@ -506,8 +558,11 @@ gains["dealt"] = generated_gain(0.0, "dealt")
 # %%
 for name, scores in gains.items():
     chapter.records(f"overlap/{name}/", scores, unit="ARI")
-chapter.table(table(gains).rename_axis("overlap in percent").reset_index(), name="overlap",
-              caption="ARI on generated utterances, this run's seed.")
+chapter.table(
+    table(gains).rename_axis("overlap in percent").reset_index(),
+    name="overlap",
+    caption="ARI on generated utterances, this run's seed.",
+)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-advin-overlap", "caption": "ARI over the overlap of sibling intents; diamonds: templates dealt at random (control)."}, "image": {"alt": "Two lines of ARI falling with the overlap, with and without transfer, and two diamonds at the right for the control."}}
 steps = [name for name in gains if name != "dealt"]
@@ -550,8 +605,8 @@ labelled, unlabelled = own[own["label"] != ""], own[own["label"] == ""]
 mine = None  # your call of discover here
 
 # %% tags=["exercise"]
-print("pass" if isinstance(mine, pd.DataFrame) and len(mine) == len(unlabelled)
-      else "not yet: `mine` should be a table with one row for each unlabelled utterance")
+done = isinstance(mine, pd.DataFrame) and len(mine) == len(unlabelled)
+print("pass" if done else "not yet: `mine` should be a table with one row for each unlabelled utterance")
 
 # %% [markdown]
 # :::{admonition} Solution
@@ -563,9 +618,13 @@ print("pass" if isinstance(mine, pd.DataFrame) and len(mine) == len(unlabelled)
 # :::
 
 # %% tags=["solution", "hide-cell"]
-mine = discover(labelled["text"].tolist(), labelled["label"].tolist(), unlabelled["text"].tolist(),
-                encode=encoder.encode, seed=0, epochs=2)
-chapter.table(mine.groupby("cluster").head(2).head(8), name="mine", caption="First utterances of each cluster (-1: none).")
+said, meant, unknown = labelled["text"].tolist(), labelled["label"].tolist(), unlabelled["text"].tolist()
+mine = discover(said, meant, unknown, encode=encoder.encode, seed=0, epochs=2)
+chapter.table(
+    mine.groupby("cluster").head(2).head(8),
+    name="mine",
+    caption="First utterances of each cluster (-1: none).",
+)
 
 # %% [markdown]
 # ### Exercise 2: a loss of your own
@@ -581,7 +640,8 @@ class MyLoss(torch.nn.Module):
 
 
 # %% tags=["exercise"]
-trial = torch.nn.functional.normalize(torch.randn(8, 384, generator=torch.Generator().manual_seed(0)), dim=1).requires_grad_()
+drawn = torch.randn(8, 384, generator=torch.Generator().manual_seed(0))
+trial = torch.nn.functional.normalize(drawn, dim=1).requires_grad_()
 MyLoss()(trial, torch.arange(8) % 2).backward()
 print("pass" if trial.grad.abs().sum() > 0 else "not yet: the loss has no gradient")
 
@@ -597,8 +657,7 @@ print("pass" if trial.grad.abs().sum() > 0 else "not yet: the loss has no gradie
 class CentreLoss(torch.nn.Module):
     def forward(self, vectors, labels):
         means = torch.stack([vectors[labels == k].mean(0) for k in labels.unique()])
-        own = torch.stack([vectors[labels == k].sub(mean).square().sum(1).mean()
-                           for k, mean in zip(labels.unique(), means, strict=True)])
+        own = (vectors - means[torch.unique(labels, return_inverse=True)[1]]).square().sum(1)
         return own.mean() + (1 - torch.pdist(means)).clamp_min(0).square().mean()
 
 
@@ -614,7 +673,8 @@ transferred(view, swapped, pool, cap=pool_cap).count
 half = split_intents(domain_of, seed=seed, novel_share=novel_share)  # change one argument
 
 # %% tags=["exercise"]
-print("pass" if abs(len(half.novel) - len(domain_of) / 2) <= 1 else f"not yet: {len(half.novel)} of {len(domain_of)} intents are novel")
+right = abs(len(half.novel) - len(domain_of) / 2) <= 1
+print("pass" if right else f"not yet: {len(half.novel)} of {len(domain_of)} intents are novel")
 
 # %% [markdown]
 # :::{admonition} Solution

@@ -74,12 +74,14 @@ def fit_head(
     classes = int(labels.max()) + 1
     if proxies is None or len(proxies) == 0:
         head = IntentHead(vectors.shape[1], classes)
-        return train_head(head, torch.from_numpy(vectors), torch.from_numpy(labels), generator=generator)
+        train_head(head, torch.from_numpy(vectors), torch.from_numpy(labels), generator=generator)
+        return head
     everything = torch.from_numpy(np.concatenate([vectors, proxies]))
     targets = torch.from_numpy(np.concatenate([labels, np.full(len(proxies), classes)]))
     weights = proxy_weights(targets, classes, proxy_share)
     head = IntentHead(vectors.shape[1], classes + 1)
-    return train_head(head, everything, targets, generator=generator, weights=weights)
+    train_head(head, everything, targets, generator=generator, weights=weights)
+    return head
 
 
 def _check(utterances: Sequence[str], labels: Sequence[str], unlabelled: Sequence[str]) -> None:

@@ -109,4 +109,4 @@ def learn(
 
 def table(scores: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     """Return scores as a table: a row for each method, in order."""
-    return pd.DataFrame.from_dict(scores, orient="index").rename_axis("method")
+    return pd.DataFrame(list(scores.values()), index=pd.Index(scores, name="method"))

@@ -55,10 +55,12 @@ def public_material(name: str, *, train: int, test: int, proxies: tuple[str, ...
     for source in proxies:
         if source == "hwu64":
             other = load_intents("nlu_eval_hwu64")
-            texts[source], _ = _sample(other.frame["text"].tolist()), uses.append(other.use)
+            texts[source] = _sample(other.frame["text"].tolist())
+            uses.append(other.use)
         elif source == "wikipedia":
             sentences, use = load_sentences()
-            texts[source], _ = _sample(sentences), uses.append(replace(use, name="clinc150-wiki"))
+            texts[source] = _sample(sentences)
+            uses.append(replace(use, name="clinc150-wiki"))
         elif source == "oos":
             own = [corpus.rows(split)["text"].tolist() for split in ("oos-train", "oos-validation")]
             texts[source] = (own[0], own[1])

@@ -74,8 +74,8 @@ def train_head(
     steps: int = 1200,
     batch: int = 128,
     learning_rate: float = 1e-3,
-) -> nn.Module:
-    """Train `head` in place with `steps` steps of Adam and return it in evaluation mode.
+) -> None:
+    """Train `head` in place with `steps` steps of Adam and leave it in evaluation mode.
 
     Every utterance is seen once before any is seen again; the last batch of a round may be smaller.
     """
@@ -91,7 +91,7 @@ def train_head(
         optimiser.zero_grad()
         (weights[chosen] * loss(head(vectors[chosen]), labels[chosen])).mean().backward()
         optimiser.step()
-    return head.eval()
+    head.eval()
 
 
 @torch.no_grad()
