@@ -42,6 +42,6 @@ def test_agglomerative_cut(capsys):
     best, other = min(seconds[ours]), min(seconds[peer])
     with capsys.disabled():
         print(
-            f"\nagglomerative cut, {POINTS} x {FEATURES}: ours {best:.2f} CPU-s, scikit-learn {other:.2f} CPU-s, "
-            f"ratio {best / other:.2f} (bar 2)"
+            f"\nagglomerative cut, {POINTS} x {FEATURES}: ours {best:.2f} CPU-s, "
+            f"scikit-learn {other:.2f} CPU-s, ratio {best / other:.2f} (bar 2)"
         )
