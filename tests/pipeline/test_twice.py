@@ -12,6 +12,23 @@ from echobook.pipeline.runner import prepare, run_chapter
 from echobook.pipeline.twice import compare_bits, compare_tolerance, run_in, twice
 from echobook.pipeline.verify import record, verify
 
+CLAIMS = """
+slug: alpha
+paper: someone2020
+claims:
+- id: C1
+  statement: It scores.
+  anchor: alpha-c1
+  printed: {value: 0.3, unit: share, text: "0.3", source: "table 1", provenance: read}
+  tests:
+  - name: score
+    metric: score
+    comparison: value
+    interval: {method: none}
+    reproduced: {all: [{quantity: estimate, is: ">", value: 0.2}]}
+    not_reproduced: {all: [{quantity: estimate, is: "<=", value: 0.2}]}
+"""
+
 
 @pytest.mark.slow
 def test_an_honest_chapter_is_equal_twice(small, capsys):
@@ -64,9 +81,9 @@ def keep(small, **changes) -> None:
 @pytest.mark.parametrize(
     ("changes", "status", "words"),
     [
-        ({}, 0, "1 of 1 metrics equal to the last bit"),
-        ({"value": 0.3 * (1 + 1e-8)}, 0, "within "),
-        ({"value": 0.31}, 1, "outside "),
+        ({}, 0, "within tolerance; 1 of 1 figures inside, 1 equal to the last bit"),
+        ({"value": 0.3 * (1 + 1e-8)}, 0, "1 of 1 figures inside, 0 equal"),
+        ({"value": 0.31}, 1, "score: 0.300000 is outside"),
     ],
 )
 def test_verify_says_within_or_outside(small, capsys, monkeypatch, changes, status, words):
@@ -87,7 +104,7 @@ def test_record_refuses_smoke_and_foreign_seeds(small):
     small.chapter()
     with pytest.raises(PipelineError, match="a smoke run is no evidence"):
         record(small.project, "alpha", "smoke")
-    with pytest.raises(PipelineError, match="seed 9 is not a seed of the profile default"):
+    with pytest.raises(PipelineError, match="seed 0: the seeds of the profile default"):
         record(small.project, "alpha", "default", [9])
 
 
@@ -96,6 +113,8 @@ def test_record_keeps_all_or_none(small, monkeypatch):
     with pytest.raises(ValueError, match="commit"):  # a run without a commit cannot be recorded
         record(small.project, "alpha", "default")
     assert not small.project.recorded("default", "alpha").exists()
-    monkeypatch.setattr("echobook.report.records.check_recordable", lambda *_: None)
+    for module in ("record", "records"):
+        monkeypatch.setattr(f"echobook.report.{module}.check_recordable", lambda *_: None)
+    (small.root / "data/claims/alpha.yml").write_text(CLAIMS)
     assert record(small.project, "alpha", "default") == 0
     assert (small.project.recorded("default", "alpha") / "seed-0.json").is_file()

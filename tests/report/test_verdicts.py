@@ -193,6 +193,8 @@ def test_combinations_match_their_definition(verdicts):
         whole = Claim.model_validate({**claim(*tests).model_dump(by_alias=True), "combine": how})
         expected = R if wins >= needed else N if set(verdicts) == {N} else P
         assert combine(whole, list(verdicts)) == expected
+    strict = Claim.model_validate({**claim(*tests).model_dump(by_alias=True), "combine": "worst"})
+    assert combine(strict, list(verdicts)) == (N if N in verdicts else P if P in verdicts else R)
 
 
 def test_holm_is_taken_over_the_chapter(make):

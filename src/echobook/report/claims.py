@@ -161,7 +161,7 @@ class Claim(Strict):
     anchor: Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     printed: Printed
     tests: list[Test] = pydantic.Field(default_factory=list)
-    combine: Literal["all", "any"] | AtLeast = "all"
+    combine: Literal["all", "any", "worst"] | AtLeast = "all"
     not_testable: str | None = None
 
     @pydantic.model_validator(mode="after")

@@ -140,9 +140,15 @@ def judge(test: Test, outcome: TestOutcome) -> Verdict:
 
 
 def combine(claim: Claim, verdicts: Sequence[Verdict]) -> Verdict:
-    """Return a claim's verdict from those of its tests."""
+    """Return a claim's verdict from those of its tests.
+
+    `all`, `any` and `at_least` count the tests that hold, and mixed answers are a part; with `worst` one test
+    that is not reproduced settles the claim.
+    """
+    if claim.combine == "worst" and "not reproduced" in verdicts:
+        return "not reproduced"
     wins = sum(verdict == "reproduced" for verdict in verdicts)
-    needed = {"all": len(verdicts), "any": 1}[claim.combine] if isinstance(claim.combine, str) else 0
+    needed = {"all": len(verdicts), "worst": len(verdicts), "any": 1}[claim.combine] if isinstance(claim.combine, str) else 0
     if wins >= (needed or getattr(claim.combine, "at_least", 1)):
         return "reproduced"
     return (
