@@ -64,7 +64,7 @@ proxy_sources: str = "domain"  # out-of-domain utterances for stage I, commas be
 epochs: int = 8  # epochs of the projection
 batches: int = 30  # batches an epoch
 others: str = ""  # further public corpora for stage II, commas between
-curve: str = "0,0.25,0.5,0.75,1"  # overlaps of the generated curve, commas between
+curve: str = "0,0.25,0.5,0.75"  # overlaps of the generated curve, commas between
 
 # %% tags=["hide-input"]
 settings = {"corpus": corpus, "overlap": overlap, "train": train, "test": test, "novel_share": novel_share}
@@ -570,7 +570,7 @@ with figure_style():
     figure, axes = plt.subplots()
     for kind, style in (("transfer", "o-"), ("raw", "s--")):
         (drawn,) = axes.plot([float(s) for s in steps], [gains[s][kind] for s in steps], style, label=kind)
-        axes.plot(110, gains["dealt"][kind], "D", color=drawn.get_color())
+        axes.plot(90, gains["dealt"][kind], "D", color=drawn.get_color())
     axes.set(xlabel="overlap of sibling intents (percent of templates)", ylabel="ARI", ylim=(0, 1.03))
     axes.legend()
 plt.show()

@@ -323,3 +323,21 @@ def test_discover_refusals():
     twelve = [f"{name} {k}" for name in "abcd" for k in range(3)]
     with pytest.raises(ValueError, match="row 13"):
         ask(twelve, [text[0] for text in twelve], ["x y", " "])
+
+
+def test_early_stopping_asks_for_the_classes_that_are_trained(monkeypatch):
+    vectors, labels = blobs(20, 6)
+    frame = pd.DataFrame({"text": "x", "intent": [f"i{k}" for k in labels], "split": "train"})
+    frame["domain"] = frame["intent"].map(DOMAINS)
+    view = View(frame, vectors, split_intents(DOMAINS, seed=0), 0)
+    names = {name: number for number, name in enumerate(sorted(set(DOMAINS)))}
+    owners = np.array([names[name] for name in view.domains(view.split.known)])
+    asked = []
+    monkeypatch.setattr(
+        "echobook.papers.advin.evaluation.held_out_ari", lambda _, classes: asked.append(classes) or len
+    )
+    monkeypatch.setattr("echobook.papers.advin.evaluation.train_projection", lambda *_, **__: [])
+    learn(view, lambda _: PairwiseMarginLoss(), epochs=1, batches=1, cap=6, labels=lambda k: owners[k])
+    _, held = view.part("train", view.split.threshold, cap=6)
+    expected = [names[DOMAINS[view.split.threshold[k]]] for k in held]
+    assert asked[0].tolist() == expected

@@ -5,8 +5,8 @@ An intent has a content word and four templates. Intents of one domain share ver
 intents that fillers do not matter may help on others: that is the phenomenon, and nothing here decides
 whether a method profits from it.
 
-    overlap    share of an intent's four templates replaced by a sibling's, its content word changed; at 1 the
-               intents of a domain differ in the content word alone
+    overlap    share of an intent's four templates replaced by a sibling's, its content word changed; from
+               0.75 on a domain's intents differ in the content word alone (their first templates always do)
     grouping   "meaning": an intent's templates mean the same. "dealt": all templates are dealt to the
     intents at
                random, so that what goes together in one intent says nothing about another (the control

@@ -83,14 +83,16 @@ def learn(
 ) -> Learned:
     """Train a projection on the training intents, early-stopped on the threshold intents' ARI.
 
-    `shuffle` deals the training labels out at random (a control). `labels` maps training classes to others
-    (to domains, for stage III). `cap` is the number of utterances an intent in the held-out pool.
+    `shuffle` deals the training labels out at random (a control). `labels` maps positions among the known
+    intents to other classes (to domains, for stage III), in training and in the held-out pool. `cap` is the number of utterances an intent in the held-out pool.
     """
     vectors, targets = view.part("train", view.split.training)
     targets = labels(targets) if labels else targets
     if shuffle:
         targets = np.random.default_rng(view.seed).permutation(targets)
     held, held_targets = view.part("train", view.split.threshold, cap=cap)
+    # Early stopping asks for what is trained: domains in stage III.
+    held_targets = labels(held_targets + len(view.split.training)) if labels else held_targets
     with seeded(view.seed) as generator:
         embedding, criterion = projection(vectors.shape[1]), loss(int(targets.max()) + 1)
         history = train_projection(
