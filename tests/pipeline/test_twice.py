@@ -104,7 +104,7 @@ def test_record_refuses_smoke_and_foreign_seeds(small):
     small.chapter()
     with pytest.raises(PipelineError, match="a smoke run is no evidence"):
         record(small.project, "alpha", "smoke")
-    with pytest.raises(PipelineError, match="seed 0: the seeds of the profile default"):
+    with pytest.raises(PipelineError, match="seed 0: the seeds of default"):
         record(small.project, "alpha", "default", [9])
 
 

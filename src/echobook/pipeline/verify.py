@@ -57,7 +57,7 @@ def record(project: Project, slug: str, profile: str, seeds: list[int] | None = 
     used = list(first.settings.seeds) if seeds is None else seeds
     if strange := sorted(set(used) ^ set(first.settings.seeds)):
         raise PipelineError(
-            f"seed {strange[0]}: the seeds of the profile {profile} are {first.settings.seeds}, all are recorded"
+            f"seed {strange[0]}: the seeds of {profile} are {first.settings.seeds}, and all are recorded"
         )
     runs = [prepare(project, slug, profile, seed) for seed in used]
     for run in runs:

@@ -148,7 +148,11 @@ def combine(claim: Claim, verdicts: Sequence[Verdict]) -> Verdict:
     if claim.combine == "worst" and "not reproduced" in verdicts:
         return "not reproduced"
     wins = sum(verdict == "reproduced" for verdict in verdicts)
-    needed = {"all": len(verdicts), "worst": len(verdicts), "any": 1}[claim.combine] if isinstance(claim.combine, str) else 0
+    needed = (
+        {"all": len(verdicts), "worst": len(verdicts), "any": 1}[claim.combine]
+        if isinstance(claim.combine, str)
+        else 0
+    )
     if wins >= (needed or getattr(claim.combine, "at_least", 1)):
         return "reproduced"
     return (
