@@ -8,9 +8,8 @@ whether a method profits from it.
     overlap    share of an intent's four templates replaced by a sibling's, its content word changed; from
                0.75 on a domain's intents differ in the content word alone (their first templates always do)
     grouping   "meaning": an intent's templates mean the same. "dealt": all templates are dealt to the
-    intents at
-               random, so that what goes together in one intent says nothing about another (the control
-               setting: knowledge of labelled intents should bring nothing)
+               intents at random, so that what goes together in one intent says nothing about another (the
+               control setting: knowledge of labelled intents should bring nothing)
 
 Labels come from the generating intent only. Domains, intents and all words are ours; nothing is taken from a
 public data set.

@@ -84,7 +84,8 @@ def learn(
     """Train a projection on the training intents, early-stopped on the threshold intents' ARI.
 
     `shuffle` deals the training labels out at random (a control). `labels` maps positions among the known
-    intents to other classes (to domains, for stage III), in training and in the held-out pool. `cap` is the number of utterances an intent in the held-out pool.
+    intents to other classes (to domains, for stage III), in training and in the held-out pool. `cap` is the
+    number of utterances an intent in the held-out pool.
     """
     vectors, targets = view.part("train", view.split.training)
     targets = labels(targets) if labels else targets
