@@ -123,7 +123,7 @@ class Statistics:
         return (features - self.mean) / self.deviation
 
 
-def global_statistics(utterances: Iterable[Float[Tensor, "T M"]], *, least: float = 1e-3) -> Statistics:
+def global_statistics(utterances: Iterable[Float[Tensor, "_ M"]], *, least: float = 1e-3) -> Statistics:
     """Mean and deviation of each channel over all frames; a deviation below `least` is raised to it."""
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
     for features in utterances:
