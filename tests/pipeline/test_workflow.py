@@ -44,7 +44,7 @@ def done(text: str) -> list[str]:
 
 
 def later(path: Path) -> None:
-    """Give `path` a modification time after every output; one in the future would make new outputs look old."""
+    """Date `path` after every output (a date in the future would make new outputs look old)."""
     os.utime(path)
 
 
