@@ -9,6 +9,8 @@ document.addEventListener("DOMContentLoaded", () => {
     titleBlock.setAttribute("role", "region");
     titleBlock.setAttribute("aria-label", "Printed contents");
   }
+  // The bibliography's roles are deprecated in the standard; without them it is read as plain text.
+  for (const part of document.querySelectorAll(".citation-list, .citation-list [role]")) part.removeAttribute("role");
   for (const box of document.querySelectorAll("div.cell_output, .pst-scrollable-table-container, .scoreboard-box, div.highlight pre")) {
     if (box.scrollWidth > box.clientWidth) box.setAttribute("tabindex", "0");
   }
