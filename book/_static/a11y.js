@@ -11,6 +11,11 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   // The bibliography's roles are deprecated in the standard; without them it is read as plain text.
   for (const part of document.querySelectorAll(".citation-list, .citation-list [role]")) part.removeAttribute("role");
+  const sidebar = document.querySelector(".sidebar-primary-items__start");
+  if (sidebar) {
+    sidebar.setAttribute("role", "region");
+    sidebar.setAttribute("aria-label", "Book");
+  }
   for (const box of document.querySelectorAll("div.cell_output, .pst-scrollable-table-container, .scoreboard-box, div.highlight pre")) {
     if (box.scrollWidth > box.clientWidth) box.setAttribute("tabindex", "0");
   }
