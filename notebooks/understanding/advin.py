@@ -248,7 +248,7 @@ learned = {name: learn(view, loss, **budget) for name, loss in losses.items()}
 learned["random-start"] = learn(view, losses["transfer"], **budget, projection=Projection, learning_rate=1e-3)
 learned["shuffled"] = learn(view, losses["transfer"], **budget, shuffle=True)
 chapter.count_parameters("head", IntentHead(384, len(split.known)))
-chapter.count_parameters("projection", learned["transfer"].projection)
+projection_weights = chapter.count_parameters("projection", learned["transfer"].projection)
 
 # %%
 pool_scores, clusters = discover_pool(view, learned, cap=pool_cap)
