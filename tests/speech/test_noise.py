@@ -7,6 +7,7 @@ import torch
 
 from echobook.speech.noise import (
     babble,
+    change_speed,
     loop_to_length,
     mix_at_snr,
     power,
@@ -96,3 +97,25 @@ def test_reverberation_equals_the_loop_and_is_causal():
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_change_speed_by_hand() -> None:
+    ramp = torch.tensor([0.0, 1.0, 2.0, 3.0])
+    assert change_speed(ramp, 2.0).tolist() == [0.0, 2.0]
+    assert change_speed(ramp, 0.5).tolist() == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.0]
+    assert torch.equal(change_speed(ramp, 1.0), ramp)
+    assert change_speed(torch.ones(1), 0.5).tolist() == [1.0, 1.0]
+
+
+def test_change_speed_raises_the_pitch() -> None:
+    time = torch.arange(8000) / 8000
+    faster = change_speed(torch.sin(2 * torch.pi * 200 * time), 1.25)
+    spectrum = torch.fft.rfft(faster, 8000).abs()
+    assert len(faster) == 6400
+    assert abs(int(spectrum.argmax()) - 250) <= 1
+
+
+@pytest.mark.parametrize(("samples", "factor"), [(0, 1.0), (4, 0.0), (4, -1.0), (4, float("nan"))])
+def test_change_speed_refuses(samples: int, factor: float) -> None:
+    with pytest.raises(ValueError, match="factor > 0"):
+        change_speed(torch.ones(samples), factor)

@@ -52,6 +52,21 @@ def babble(
     return mixed / max(power(mixed), 1e-12) ** 0.5
 
 
+def change_speed(audio: Float[Tensor, " N"], factor: float) -> Float[Tensor, " M"]:
+    """Play `factor` times as fast, tempo and pitch together: round(N / factor) samples by linear
+    interpolation.
+
+    Raises ValueError for empty audio or a factor that is not positive.
+    """
+    if len(audio) == 0 or not factor > 0:
+        raise ValueError(f"expected audio and a factor > 0; got {len(audio)} samples and {factor=}")
+    size = max(1, round(len(audio) / factor))
+    place = (torch.arange(size, dtype=torch.float64) * factor).clamp_max(len(audio) - 1)
+    left = place.long().clamp_max(max(len(audio) - 2, 0))
+    share = (place - left).to(audio.dtype)
+    return audio[left] * (1 - share) + audio[(left + 1).clamp_max(len(audio) - 1)] * share
+
+
 def room_response(
     sample_rate: int, *, rt60: float, direct_db: float = 0.0, generator: torch.Generator
 ) -> Float[Tensor, " K"]:
