@@ -27,8 +27,11 @@ PERMISSIONS_OF = {
     "an4-mfcc": ("yes", "yes"),  # BSD-style, CMU
     "atis": ("unclear", "unclear"),  # LDC material behind a repository of Apache-2.0
     "clinc150": ("yes", "yes"),  # CC BY 3.0
+    "cmudict": ("yes", "yes"),  # BSD-style, CMU
     "fb_multilingual_en": ("unclear", "unclear"),  # upstream licence is not in the repository
+    "fbai_deep_bias": ("yes", "yes"),  # MIT; the transcripts are LibriSpeech's, CC BY 4.0
     "fsdd": ("yes", "yes"),  # CC BY-SA 4.0
+    "name_databases": ("unclear", "unclear"),  # Unlicense; lists collected from web sites, terms not stated
     "nlu_eval_hwu64": ("yes", "yes"),  # CC BY 4.0
     "slurp": ("yes", "yes"),  # CC BY 4.0 (text)
     "snips": ("unclear", "unclear"),  # upstream asks for citation, no licence file

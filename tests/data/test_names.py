@@ -1,0 +1,29 @@
+"""Name lists by hand, refusals, and the counts of the card on the real files."""
+
+from pathlib import Path
+
+import pytest
+
+from echobook.data.names import FILES, load_names, read_names
+
+CARD = Path(__file__).resolve().parents[2] / "data" / "cards" / "name_databases.md"
+
+
+def test_names_are_lower_case_letters_each_once(tmp_path: Path) -> None:
+    path = tmp_path / "n"
+    path.write_text("Bauer\nO'Neill\nbauer\nDe La Cruz\nJones\nMüller\n")
+    assert read_names(path) == (("bauer", "jones"), 4)
+
+
+def test_an_empty_list_is_named(tmp_path: Path) -> None:
+    (tmp_path / FILES["first"]).write_text("Meg\n")
+    (tmp_path / FILES["surnames"]).write_text("1\n")
+    with pytest.raises(ValueError, match=r"surnames_us.txt: no name made of"):
+        load_names(tmp_path)
+
+
+def test_counts_are_those_of_the_card(public: Path) -> None:
+    found = load_names(public / "name_databases")
+    text = CARD.read_text()
+    for count in found.use.rows.values():
+        assert f"{count:,}" in text
