@@ -18,9 +18,8 @@ from echobook.data.deep_bias import (
 from echobook.data.text_files import MalformedRow
 from echobook.speech.biasing.scorer import biased_word_errors, total_biased
 
-SCORES = "".join(
-    f"{kind}: error_rate=50.0, ref_words=2, subs=1, ins=0, dels=0\n" for kind in ("WER", "U-WER", "B-WER")
-)
+KINDS = ("WER", "U-WER", "B-WER")
+SCORES = "".join(f"{kind}: error_rate=50.0, ref_words=2, subs=1, ins=0, dels=0\n" for kind in KINDS)
 
 
 def folder(path: Path) -> Path:

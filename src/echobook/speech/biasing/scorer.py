@@ -1,10 +1,10 @@
 """Word error rate split into words of a biasing list and all other words (U-WER and B-WER).
 
 Le et al. 2021 (arXiv 2104.02194) and the scorer published with it: reference and hypothesis are aligned
-at the least cost with 3 for an insertion or a deletion, 4 for a substitution and 0 for a match. Of equally cheap
-alignments the one is taken that, read from the end, prefers pairing two words to inserting, and inserting to
-deleting. A reference word counts as biased when it is in its utterance's list, and so does an inserted word;
-everything else is unbiased. Rates are errors over reference words of the same kind, as ratios.
+at the least cost, with 3 for an insertion or a deletion, 4 for a substitution and 0 for a match. Of equally
+cheap alignments the one is taken that, read from the end, prefers pairing two words to inserting, and
+inserting to deleting. A reference word counts as biased when it is in its utterance's list, and so does an
+inserted word; everything else is unbiased. Rates are errors over reference words of the same kind, as ratios.
 
 Cost: O(R H) per utterance of R reference and H hypothesis words.
 """
