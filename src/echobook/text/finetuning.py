@@ -7,10 +7,11 @@ N_task ** ``temperature`` (1: by size, 0: evenly; one task: always that one). Th
 heads, each with its learning rate, and without decay for biases and layer norms.
 
 The state of a run is (weights, optimiser, step, generator of torch, best so far); everything else is a
-function of the seed and the step. A run that was killed and resumed from its file therefore ends with the
-same bits as one that was not, on one machine and thread count. Batches of a task: time O(tokens).
+function of seed, data and step, and the file holds digests of settings and data. A run that was killed and
+resumed from its file ends with the same bits as one that was not, on one machine and thread count.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +38,12 @@ class Task:
     def __post_init__(self) -> None:
         if len(self.encoded) != len(self.labels):
             raise ValueError(f"labels: expected {len(self.encoded)}, one an example, got {len(self.labels)}")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of tokens, segments and labels."""
+        content = repr((self.encoded.ids, self.encoded.types, self.labels.tolist()))
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -141,15 +148,16 @@ def fine_tune(
 
     Raises:
         ValueError: no tasks, a task without head, patience without ``evaluate``, labels outside the head, or
-            a state file of other settings.
+            a state file of other settings or other data.
         FloatingPointError: a loss that is not finite; step and task are named.
     """
     _check(model, tasks, settings, evaluate)
-    optimiser = torch.optim.AdamW(parameter_groups(model, settings), eps=1e-8)
+    optimiser = torch.optim.AdamW(parameter_groups(model, settings), eps=1e-8, fused=True)
     peaks = [group["lr"] for group in optimiser.param_groups]
     order = task_order({name: len(task.labels) for name, task in tasks.items()}, settings)
+    belongs = repr((settings, {name: task.digest for name, task in tasks.items()})) if state_file else ""
     with _seeded(settings.seed):
-        run, start, best = _resume(state_file, model, optimiser, settings)
+        run, start, best = _resume(state_file, model, optimiser, belongs)
         streams = {name: _stream(task, settings, order[:start].count(name)) for name, task in tasks.items()}
         for step in range(start, settings.steps):
             if run.stopped:
@@ -166,7 +174,7 @@ def fine_tune(
             if state_file and (
                 done == settings.steps or run.stopped or (save_every and done % save_every == 0)
             ):
-                _save(state_file, model, optimiser, settings, run, done, best)
+                _save(state_file, model, optimiser, belongs, run, done, best)
         if best is not None:
             model.load_state_dict(best)
     return run
@@ -256,13 +264,13 @@ def _save(
     path: Path,
     model: Classifier,
     optimiser: torch.optim.Optimizer,
-    settings: Settings,
+    belongs: str,
     run: Run,
     step: int,
     best: dict[str, Tensor] | None,
 ) -> None:
     state = {
-        "settings": repr(settings),
+        "belongs": belongs,
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
         "random": torch.get_rng_state(),
@@ -276,14 +284,15 @@ def _save(
 
 
 def _resume(
-    path: Path | None, model: Classifier, optimiser: torch.optim.Optimizer, settings: Settings
+    path: Path | None, model: Classifier, optimiser: torch.optim.Optimizer, belongs: str
 ) -> tuple[Run, int, dict[str, Tensor] | None]:
     if path is None or not path.is_file():
         return Run(), 0, None
     state = torch.load(path, weights_only=True)
-    if state["settings"] != repr(settings):
+    if state["belongs"] != belongs:
         raise ValueError(
-            f"{path} belongs to {state['settings']}, not to {settings!r}; use another state_file"
+            f"{path} belongs to other settings or data: {state['belongs']}, not to {belongs}; "
+            "use another state_file"
         )
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
