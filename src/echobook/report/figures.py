@@ -48,7 +48,7 @@ def figure_style() -> Iterator[None]:
     with matplotlib.rc_context():
         seaborn.set_theme(style="whitegrid", palette=palette(), rc=SETTINGS)
         yield
-        # A notebook's backend turns interactive mode on with its first figure; were that undone here, no later
-        # figure would be shown.
+        # A notebook's backend turns interactive mode on with its first figure; were that undone here, later
+        # figures would not be shown.
         interactive = matplotlib.is_interactive()
     matplotlib.interactive(interactive)
