@@ -30,6 +30,8 @@
 # %% tags=["hide-input"]
 import time
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,16 +43,22 @@ from echobook.data.generators.requests import request_world
 from echobook.data.slurp import load_slurp
 from echobook.markov.chain import chain_from_counts, chain_from_matrix
 from echobook.markov.solve import absorption_probabilities, expected_steps
+from echobook.markov.walks import truncated_visits
 from echobook.papers.self_learning.contamination import REMEDIES, mined_table, rounds
 from echobook.papers.self_learning.evaluation import judge, measures, nearest_successful, oracle
+from echobook.papers.self_learning.generator import rephrase_pairs, train, written_table
 from echobook.papers.self_learning.guardrails import ServingTable, guarded, rewrite_table
 from echobook.papers.self_learning.mining import MiningRules, mine, session_graph
-from echobook.papers.self_learning.users import Users, catalogue, simulate
+from echobook.papers.self_learning.users import Users, catalogue, simulate, uneven, write_log
 from echobook.report.chapter import Chapter
+from echobook.report.display import volatile
 from echobook.report.figures import figure_style, palette
+from echobook.report.records import load_recorded
 from echobook.report.source import show_source
-from echobook.sessions.backends import duckdb_table
-from echobook.sessions.program import COLUMNS, count
+from echobook.report.tables import table as plain_table
+from echobook.sessions.backends import duckdb_table, local_spark, spark_table
+from echobook.sessions.cost import counting_cost
+from echobook.sessions.program import COLUMNS, count, turns
 
 # %% tags=["parameters"]
 profile: str = "default"  # smoke, default, public or paper
@@ -64,7 +72,10 @@ gap: float = 45.0  # longest silence within a session, seconds
 margin: float = 0.15  # least gain of estimated success for a rewrite
 rounds_count: int = 6  # rounds of mining with rewrites live
 rounds_sessions: int = 10000  # sessions a round
-scale_turns: str = "20000,60000"  # sizes of the logs of the scaling curve, turns
+pool_sessions: int = 100000  # largest log of the pooling sweep, sessions
+epochs: int = 3  # passes of the pointer-generator over its pairs
+scale_turns: str = "10000,100000,300000"  # sizes of the logs of the scaling curve, turns
+spark_turns: int = 0  # turns that are counted on a local Spark too (needs Java 17); 0 leaves Spark out
 
 # %% tags=["hide-input"]
 settings = {
@@ -75,7 +86,8 @@ settings = {
     "noise": noise,
 }
 settings |= {"gap": gap, "margin": margin, "rounds_count": rounds_count, "rounds_sessions": rounds_sessions}
-settings |= {"scale_turns": scale_turns}
+settings |= {"pool_sessions": pool_sessions, "epochs": epochs}
+settings |= {"scale_turns": scale_turns, "spark_turns": spark_turns}
 chapter = Chapter("self-learning", profile=profile, seed=seed, parameters=settings)
 chapter.verdict_box()
 
@@ -100,6 +112,13 @@ show_source(absorption_probabilities)
 
 # %%
 show_source(mine)
+
+# %% [markdown]
+# Counting the sessions of all users is one dataframe program. Its expressions are not tied to a machine: the same
+# lines run on one laptop in DuckDB and on a cluster in Spark.
+
+# %%
+show_source(turns)
 
 # %% [markdown]
 # A session graph to trace by hand: of twenty people who say "play maj", twelve go on to "play imagine" and are
@@ -191,8 +210,10 @@ chapter.table(log[list(COLUMNS)].head(6), name="log", caption="The opening of th
 # ## Experiment
 #
 # One dataframe program counts the sessions; mining, guardrails and judging follow. The rivals: the chain with
-# other scorers, the *pairwise* next request with and without the margin, the chain *without* success and failure
-# (`no-signal`), the nearest successful text by its letters, and an oracle that knows the goals.
+# other scorers (`path`, `wilson`, `absorption-gain`), the *pairwise* next request with and without the margin and
+# with its outcome (`pairwise-success`), the chain *without* success and failure (`no-signal`), the chain without
+# guardrails, the nearest successful text by its letters and by its sound, a small pointer-generator network trained
+# on the same users' rephrasing, and an oracle that knows the goals.
 
 # %%
 rules = MiningRules(margin=margin)
@@ -203,13 +224,27 @@ variants = {
     "pairwise": replace(rules, scorer="next-state"),
     "pairwise-no-margin": replace(rules, scorer="next-state", margin=-9.0),
     "no-signal": replace(rules, scorer="last-state", margin=-9.0),
+    "pairwise-success": replace(rules, scorer="next-success"),
+    "absorption-gain": replace(rules, scorer="absorption-gain"),
 }
+
+# %%
 counts = count(duckdb_table(log[list(COLUMNS)]), gap_s=gap)
 tables = {name: guarded(mine(session_graph(counts, rule), rule)) for name, rule in variants.items()}
 tables["utterance"] = mined_table(log, rules, gap_s=gap, by_text=True)
-tables["nearest"] = nearest_successful(session_graph(counts, rules))
+graph = session_graph(counts, rules)
+proposed = mine(graph, rules)
+tables["unguarded"] = dict(zip(proposed.text, proposed.rewrite, strict=True))
+tables["nearest"] = nearest_successful(graph)
+tables["nearest-sound"] = nearest_successful(graph, by_sound=True)
 tables["oracle"] = oracle(first, fresh)
 tables["none"] = {}
+
+# %%
+pairs = rephrase_pairs(log[list(COLUMNS)], gap_s=gap)
+generator, vocabulary = train(pairs, seed=seed, epochs=epochs)
+chapter.count_parameters("pointer-generator", generator)
+tables["pointer-generator"] = written_table(generator, vocabulary, graph)
 
 # %%
 found = {name: measures(judge(first, table, fresh.understanding)) for name, table in tables.items()}
@@ -219,6 +254,26 @@ for name, row in found.items():
             f"rewrite/{measure}/{name}", value, unit="pairs" if measure == "pairs" else "ratio", n=len(first)
         )
 comparison = pd.DataFrame(found).T.reset_index(names="method")
+
+
+# %%
+public = load_recorded(chapter.root, "self-learning")
+
+
+def recorded(metric):
+    """A metric's recorded mean over seeds on SLURP, NaN where it has not been recorded."""
+    return chapter.recorded(metric).mean if public and metric in public[0].metrics else np.nan
+
+
+def noted(group, setting, got):
+    """Record one setting of a sweep; its row of a table, the recorded means beside this run's."""
+    row = {"setting": setting}
+    for measure in ("coverage", "defect-cut", "win-loss-pairs"):
+        metric = f"{group}/{measure}/{setting.replace(' ', '-').replace('.', '')}"
+        row[measure] = chapter.record(metric, got[measure], unit="ratio", n=len(first))
+        row[f"{measure} (SLURP, recorded)"] = recorded(metric)
+    return row
+
 
 # %% [markdown]
 # ## Results
@@ -235,7 +290,14 @@ chapter.claims_table()
 # never loses shows its number of wins.
 
 # %%
-chapter.table(comparison, name="comparison", caption="Rewriting methods on unheard recordings")
+chapter.table(comparison, name="comparison", caption="Rewriting methods on unheard recordings, this run")
+
+# %%
+known = {
+    name: {measure: recorded(f"rewrite/{measure}/{name}") for measure in row} for name, row in found.items()
+}
+caption = "The same on SLURP, recorded: means over the seeds"
+chapter.table(pd.DataFrame(known).T.reset_index(names="method"), name="comparison-recorded", caption=caption)
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Bars of the first-turn defect rate without rewriting and with each method."}, "figure": {"caption": "Defect rate of first requests after rewriting; lower is better.", "name": "fig-self-learning-before-after"}}
 rates = {name: 1 - judge(first, table, fresh.understanding).after.mean() for name, table in tables.items()}
@@ -244,6 +306,21 @@ with figure_style():
     axes.barh(list(rates), list(rates.values()), color=palette("default")[0])
     axes.axvline(rates["none"], color="black", linestyle=":")
     axes.set(xlabel="share of first requests that fail", ylabel="method")
+
+# %% [markdown]
+# **One rewrite traced.** The request that was rewritten most often in this run, and the states its users reach. The
+# score is the expected number of visits times the share of sessions that end there content; the largest is chosen.
+
+# %%
+chosen = proposed[proposed.text.isin(list(tables["chain"]))].sort_values("n", kind="stable")
+traced_text = chosen.text.iloc[-1] if len(chosen) else graph.texts[0]
+readings = graph.readings[[graph.texts.index(traced_text)]]
+visits = truncated_visits(graph.chain, readings / readings.sum(), depth=rules.depth).toarray()[0]
+reached = {"state": graph.chain.states, "expected visits": visits, "ends here content": graph.chain.r[:, 0]}
+best = pd.DataFrame(reached).assign(score=visits * graph.chain.r[:, 0])
+best = best.sort_values("score", ascending=False, kind="stable").head(5)
+caption = f"From “{traced_text}” to “{tables['chain'].get(traced_text, traced_text)}”: the states with the highest score"
+chapter.table(best, name="traced-run", caption=caption)
 
 # %% [markdown]
 # ## Ablations and controls
@@ -305,16 +382,44 @@ for flipped in (0.0, 0.1, 0.2, 0.4):
 chapter.table(pd.DataFrame(rows), name="noise", caption="The chain under a flipped success signal")
 
 # %%
-grid = {f"depth {d}": replace(rules, depth=d) for d in (1, 2, 5)}
+grid = {f"depth {d}": replace(rules, depth=d) for d in (1, 2, 3, 4, 5)}
 grid |= {f"prune {n}": replace(rules, min_moves=n) for n in (1, 3, 10)}
-grid |= {f"margin {m}": replace(rules, margin=m) for m in (0.0, 0.15, 0.3)}
+grid |= {f"margin {m}": replace(rules, margin=m) for m in (0.0, 0.15, 0.3, 0.5)}
 rows = []
 for name, rule in grid.items():
-    got = measures(judge(first, guarded(mine(session_graph(counts, rule), rule)), fresh.understanding))
-    rows.append(
-        {"setting": name, **{k: got[k] for k in ("pairs", "coverage", "defect-cut", "win-loss-traffic")}}
-    )
+    mined = guarded(mine(session_graph(counts, rule), rule))
+    rows.append(noted("grid", name, measures(judge(first, mined, fresh.understanding))))
 chapter.table(pd.DataFrame(rows), name="grid", caption="One knob at a time")
+
+# %% [markdown]
+# **How many sessions?** Corrections are spread thinly, so pooling more sessions finds more of them.
+
+# %%
+pooled = simulate(heard, users, sessions=pool_sessions, seed=7000 + seed)
+rows = []
+for size in (5000, 20000, 100000, 300000, 1000000):
+    if size <= pool_sessions:
+        mined = mined_table(pooled[pooled.session < size], rules, gap_s=gap)
+        rows.append(noted("sessions", f"n {size}", measures(judge(first, mined, fresh.understanding))))
+    else:
+        names = {m: f"{m} (SLURP, recorded)" for m in ("coverage", "defect-cut", "win-loss-pairs")}
+        rows.append({"setting": f"n {size}"} | {names[m]: recorded(f"sessions/{m}/n-{size}") for m in names})
+sweep_sessions = pd.DataFrame(rows)
+chapter.table(sweep_sessions, name="sessions", caption="Rewrites mined from growing logs")
+
+# %% [markdown]
+# **Which gap ends a session?** So far silences were even and any sensible gap was right. Here silences within a
+# session are log-normal with a median of twelve seconds and rests between sessions exponential with a mean of ten
+# minutes: a short gap cuts rephrases off, a long one joins strangers.
+
+# %%
+spread = uneven(log, seed=8000 + seed)
+rows = []
+for seconds in (5, 15, 30, 45, 60, 120, 600):
+    mined = mined_table(spread, rules, gap_s=float(seconds))
+    rows.append(noted("gap", f"seconds {seconds}", measures(judge(first, mined, fresh.understanding))))
+sweep_gap = pd.DataFrame(rows)
+chapter.table(sweep_gap, name="gap", caption="The session gap, on a log with uneven silences")
 
 # %% [markdown]
 # **Control**: in a world without errors, mining must bring nothing.
@@ -352,20 +457,67 @@ with figure_style():
     figure.tight_layout()
 
 # %% [markdown]
-# (self-learning-c8)=
-# **Scale**: seconds of this process to count logs of growing size in DuckDB, and to solve a chain of ten
-# thousand states and a hundred thousand edges. Times depend on the machine and are left out of comparisons.
+# **How much traffic must be held out?** Too little teaches too little; too much leaves users with their defects. The
+# means are over the rounds after the first.
 
 # %%
-sizes, seconds = [int(size) for size in scale_turns.split(",")], []
-for size in sizes:
-    big = simulate(heard, users, sessions=int(size * sessions / len(log)), seed=6000 + seed)[list(COLUMNS)]
-    source, start = duckdb_table(big), time.process_time()
-    count(source, gap_s=gap)
-    seconds.append(time.process_time() - start)
+rows = []
+for percent in (2, 5, 10, 20, 40):
+    kept = rounds(heard, fresh, users, rules, remedy="hold-out", hold_out=percent / 100, **served)[1:]
+    name = f"of a hundred {percent}"
+    chapter.record(f"hold-out/coverage/of-a-hundred-{percent}", kept.coverage.mean(), unit="share of defects")
+    live = chapter.record(
+        f"hold-out/live-defects/of-a-hundred-{percent}", kept["live-defects"].mean(), unit="share of turns"
+    )
+    row = {"held out of a hundred": percent, "coverage": kept.coverage.mean(), "live defects": live}
+    for measure in ("coverage", "live-defects"):
+        row[f"{measure} (SLURP, recorded)"] = recorded(f"hold-out/{measure}/of-a-hundred-{percent}")
+    rows.append(row)
+sweep_hold_out = pd.DataFrame(rows)
+chapter.table(sweep_hold_out, name="hold-out", caption="Share of sessions without rewriting")
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Three lines of coverage: against the number of sessions, against the session gap, against the share held out."}, "figure": {"caption": "Coverage against the size of the log, the session gap, and the share of traffic held out, in this run.", "name": "fig-self-learning-sweeps"}}
+with figure_style():
+    figure, panels = plt.subplots(1, 3, figsize=(9, 2.8), sharey=True)
+    for axes, frame in zip(panels, (sweep_sessions, sweep_gap), strict=False):
+        axes.plot(frame.setting.str.split().str[-1].astype(float), frame.coverage, marker="o")
+        axes.set(xscale="log")
+    panels[2].plot(sweep_hold_out.iloc[:, 0] / 100, sweep_hold_out.coverage, marker="o")
+    labels = ("sessions mined", "session gap, seconds", "share held out")
+    for axes, label in zip(panels, labels, strict=True):
+        axes.set(xlabel=label)
+    panels[0].set(ylabel="coverage", ylim=(0, None))
+    figure.tight_layout()
+
+# %% [markdown]
+# (self-learning-c8)=
+# **Scale.** Logs of growing size are written as Parquet files and counted in DuckDB on one thread, each in a process
+# of its own, so that seconds and memory are of the count alone. The largest is counted once more with DuckDB held to
+# half a gigabyte, so that it has to spill to disk. On SLURP's texts, ten million turns were counted at
+# {result}`self-learning:scale/turns-per-second|,.0f` turns per processor second with a peak of
+# {result}`self-learning:scale/peak-mib/tight|,.0f` MiB when short of memory and
+# {result}`self-learning:scale/peak-mib/turns-10000000|,.0f` MiB when not. Seconds grow as a power of the number of turns
+# with exponent {result}`self-learning:scale/seconds-exponent|.2f`.
+
+# %%
+sizes, costs = [int(size) for size in scale_turns.split(",")], {}
+with TemporaryDirectory() as folder:
+    for size in sizes:
+        big = Path(folder) / str(size)
+        write_log(heard, users, big, turns=size, seed=100_000 * (seed + 1))
+        costs[f"turns-{size}"] = counting_cost(big, gap_s=gap, memory_gb=2.0)
+    costs["tight"] = counting_cost(big, gap_s=gap, memory_gb=0.5)
+for name, cost in costs.items():
+    chapter.record(f"scale/seconds/{name}", cost.seconds, unit="s", n=cost.turns, timing=True)
+    chapter.record(f"scale/peak-mib/{name}", cost.peak_mib, unit="MiB", n=cost.turns, timing=True)
+seconds = [costs[f"turns-{size}"].seconds for size in sizes]
 slope = float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 chapter.record("scale/seconds-exponent", slope, unit="exponent", timing=True)
 chapter.record("scale/turns-per-second", sizes[-1] / seconds[-1], unit="turns/s", timing=True)
+
+# %% [markdown]
+# Solving a chain of ten thousand states and a hundred thousand edges, and looking up one request in the table that
+# is served:
 
 # %%
 ends = rng.integers(1, 9, (10_000, 2)).astype(float)
@@ -374,6 +526,8 @@ wide = chain_from_counts(sparse.coo_array((rng.integers(1, 9, 100_000), where), 
 start = time.process_time()
 absorption_probabilities(wide)
 chapter.record("scale/solve-seconds", time.process_time() - start, unit="s", timing=True)
+
+# %%
 server = ServingTable(dict(tables["chain"]), {})
 start = time.process_time()
 for text in first.text:
@@ -381,10 +535,85 @@ for text in first.text:
 chapter.record(
     "scale/lookup-microseconds", 1e6 * (time.process_time() - start) / len(first), unit="us", timing=True
 )
+
 # %% [markdown]
-# The same program runs on Spark: `spark_table(path, session)` in place of `duckdb_table(path)`, with a session of
-# your cluster (`SparkSession.builder.master("spark://...")`). A test holds the two to equal counts.
+# The same program runs on Spark; only the table comes from elsewhere. Below, a slice of the log is counted on a local
+# Spark and compared with DuckDB's counts, cell by cell, if `spark_turns` says so (it needs Java). Small slices are
+# no place for Spark: its seconds, by the wall clock, are mostly start-up.
+
+# %%
+if spark_turns:
+    with TemporaryDirectory() as folder:
+        write_log(heard, users, Path(folder) / "slice", turns=spark_turns, seed=9000 + seed)
+        one, session, start = (
+            count(duckdb_table(Path(folder) / "slice"), gap_s=gap),
+            local_spark(),
+            time.perf_counter(),
+        )
+        other = count(spark_table(Path(folder) / "slice", session), gap_s=gap)
+        chapter.record("scale/spark-seconds", time.perf_counter() - start, unit="s", timing=True)
+        session.stop()
+    names = ("emissions", "moves", "ends", "visits")
+    different = sum(not getattr(one, name).equals(getattr(other, name)) for name in names)
+    chapter.record("scale/spark-differences", different, unit="tables", n=len(names))
+    chapter.record("scale/spark-turns", int(other.emissions.n.sum()), unit="turns")
+
+# %% [markdown]
+# On a cluster, give the address of its master and of the log; the turns never come to your machine, only the counts:
 #
+# ```python
+# from pyspark.sql import SparkSession
+# from echobook.papers.self_learning.guardrails import rewrite_table
+# from echobook.sessions.backends import spark_table
+#
+# session = SparkSession.builder.master("spark://head-node:7077").getOrCreate()
+# table = rewrite_table(spark_table("hdfs:///logs/requests", session), gap_s=45.0)
+# ```
+
+# %% tags=["hide-input"]
+words = {"seconds": "processor seconds", "peak-mib": "peak memory, MiB"}
+counted = {f"turns-{n}": f"{n:,} turns" for n in (100000, 1000000, 10000000)} | {"tight": "short of memory"}
+shown = {f"scale/{kind}/{name}": f"{words[kind]}, {what}" for kind in words for name, what in counted.items()}
+shown["scale/turns-per-second"] = "turns per processor second, largest log"
+shown["scale/solve-seconds"] = "processor seconds to solve the chain of ten thousand states"
+shown["scale/lookup-microseconds"] = "microseconds to look up a request"
+shown["scale/spark-turns"] = "turns counted on Spark"
+shown["scale/spark-seconds"] = "seconds by the wall clock on Spark"
+shown["scale/spark-differences"] = "count tables that differ between Spark and DuckDB"
+
+# %% tags=["hide-input"]
+now = {name: metric.value for name, metric in chapter.results().metrics.items()}
+
+
+def said(value):
+    """A cost in words: whole numbers from a hundred on, a dash where there is none."""
+    return "–" if np.isnan(value) else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+rows = [(shown[name], volatile(said(now.get(name, np.nan))), said(recorded(name))) for name in shown]
+costs_table = pd.DataFrame(rows, columns=["cost", "this run", "recorded on SLURP's texts"])
+machine = public[0].environment.hardware if public else "no machine yet"
+caption = f"What counting, solving and serving cost; recorded on one thread of: {machine}"
+plain_table(costs_table, name="self-learning-scale", caption=caption, markup=["this run"])
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two lines on logarithmic axes: processor seconds rise in step with the number of turns; peak memory rises more slowly."}, "figure": {"caption": "Recorded cost of counting against the number of turns, with the line of proportional growth; the cross is the run held to half a gigabyte.", "name": "fig-self-learning-scale"}}
+with figure_style():
+    figure, panels = plt.subplots(1, 2, figsize=(8, 3))
+    points = np.array([100000, 300000, 1000000, 3000000, 10000000])
+    for axes, kind, unit in zip(
+        panels, ("seconds", "peak-mib"), ("processor seconds", "peak memory, MiB"), strict=True
+    ):
+        values = np.array([recorded(f"scale/{kind}/turns-{n}") for n in points])
+        axes.plot(points, values, marker="o")
+        axes.plot(points[-1], recorded(f"scale/{kind}/tight"), marker="x", color="black")
+        axes.set(xlabel="turns", ylabel=unit, xscale="log")
+        axes.set_yscale("log" if np.isfinite(values).all() else "linear")
+    panels[0].plot(
+        points, recorded("scale/seconds/turns-1000000") * points / 1e6, linestyle=":", color="black"
+    )
+    figure.tight_layout()
+
+# %% [markdown]
 # ## Where this departs from the paper
 #
 # - *Users are simulated.* The paper's log is of millions of real users; ours draw real recorded errors but behave
@@ -392,8 +621,12 @@ chapter.record(
 # - *Success is strict*: intent and every entity must be right. On SLURP most requests then fail at first, many in
 #   ways no fixed rewrite repairs, because the next recording of the same words is heard differently.
 # - *Scorers, margins and guardrails are derived*, since the full text was out of reach; so is the session gap.
+# - *Sessions are told apart without errors* in all but the sweep of the gap: simulated silences are even.
+# - *The pointer-generator* is recalled as one of the paper's baselines; its size and training are ours. It may only
+#   write what somebody has said before, since nothing here could interpret a new wording.
 # - *A turn nobody understood* is its own state per text; otherwise all of them would share one meaning.
-# - *Guardrails on numbers and dates* use a word list; names are protected only where a caller lists them.
+# - *Guardrails on numbers and dates* use a word list; names are protected only where a caller lists
+#   them (`names` of `rewrite_table`).
 # - *Ratios of wins to losses* divide by at least one loss, so that a ratio without losses is the number of wins.
 # - *The last contamination figure* is the mean over all rounds after the first, because plain mining may swing
 #   from round to round. That was settled on generated data after the claims were written and before the recorded
@@ -403,13 +636,73 @@ chapter.record(
 # - *The criterion of C2 was tightened after the runs.* It first let a good figure on triggered traffic make up for
 #   a poor one on all traffic; what we had meant to write down is that under five in a hundred on all traffic
 #   is a failure by itself.
+# - *A second record.* The sweeps, the further rivals, the logs above a million turns and Spark were added after a
+#   first record of the same five seeds. No criterion and no setting of the method changed with them.
 # - The annotators' judgement of wins is replaced by the simulated user's goal, which is exact.
 #
 # ## Adapt it
 #
-# **Exercise 1.** Your own log: a CSV or Parquet file with columns device, time, text, interpretation, outcome gives
-# a rewrite table from one call. Add six users who say "play majj" and then "play imagine", and mine with
-# `min_texts=6`.
+# ### Your own log
+#
+# A CSV or Parquet file (or a folder of the latter) with one row a turn gives a rewrite table from one call:
+#
+# ```python
+# from echobook.papers.self_learning.guardrails import rewrite_table
+#
+# table = rewrite_table("requests.parquet", gap_s=45.0, blocked=["purchase|", "call|"], names=["anna", "berlin"])
+# table.to_csv("rewrites.csv", index=False)
+# ```
+#
+# | column | meaning |
+# |---|---|
+# | `device` | who spoke; sessions never cross devices |
+# | `time` | seconds, or timestamps |
+# | `text` | what the recogniser heard |
+# | `interpretation` | what was understood, as one text such as `music_play|artist:north pier`; may be empty |
+# | `outcome` | 1 wanted, 0 not wanted, empty unknown |
+# | `sequence` | optional: the device's own counter, trusted above the clock |
+#
+# `blocked` lists beginnings of interpretations that no rewrite may reach; `names` are words that, like numbers and
+# dates, may only change into what sounds alike. Look the table up with `ServingTable`, which switches a rewrite off
+# when its live outcomes are worse than none. What a damaged log does, run on the traced one:
+
+# %%
+nobody = small_log.interpretation.where(small_log.text != "play maj")
+damaged = {
+    "rows out of order": small_log.sample(frac=1, random_state=0),
+    "every row twice": pd.concat([small_log, small_log]),
+    "clock running backwards": small_log.assign(time=-small_log.time, sequence=range(len(small_log))),
+    "empty interpretation": small_log.assign(interpretation=nobody),
+    "no device known": small_log.assign(device=None),
+    "no outcome known": small_log.assign(outcome=pd.array([None] * len(small_log), dtype="Int64")),
+    "an outcome of two": small_log.assign(outcome=small_log.outcome * 2),
+    "a column missing": small_log.drop(columns="outcome"),
+}
+
+
+# %%
+def outcome_of(damage):
+    """The rewrites a damaged log still gives, or the words with which it is refused."""
+    try:
+        mined = rewrite_table(damage)
+    except ValueError as refusal:
+        return f"refused: {refusal}"
+    return (
+        "; ".join(f"{row.text} → {row.rewrite} ({row.n:.0f} heard)" for row in mined.itertuples())
+        or "no rewrite"
+    )
+
+
+answers = pd.DataFrame(
+    {"damage": list(damaged), "what comes of it": [outcome_of(d) for d in damaged.values()]}
+)
+chapter.table(answers, name="damage", caption="Damaged logs")
+
+# %% [markdown]
+# A clock that runs backwards cuts sessions, and turns of an unknown device are linked to none; both leave no
+# rephrase to learn from.
+#
+# **Exercise 1.** Add six users who say "play majj" and then "play imagine", and mine with `min_texts=6`.
 
 # %% tags=["exercise"]
 my_log = small_log.copy()

@@ -4,7 +4,7 @@ The same Ibis expressions run on DuckDB (one machine, larger than memory) and on
 has one row a turn:
 
     device          who spoke; sessions never cross devices
-    time            seconds, any origin
+    time            seconds of any origin, or a timestamp
     text            what the recogniser heard
     interpretation  what the system understood; null or blank means nothing was understood
     outcome         1 wanted, 0 not wanted, null unknown
@@ -22,8 +22,19 @@ What is counted, with h the state of a turn:
     ends      (h, n, good)        last turns whose outcome is known, and how many were wanted
     visits    (h, n, good, again) all turns with known outcome, wanted ones, and immediate repeats h -> h
 
-A repeat is no move: it would only slow the chain down; `again` keeps it as weak evidence of failure. A
-turn without interpretation is the state NOTHING followed by its text, failed whatever its outcome says.
+A repeat is no move: it would only slow the chain down; `again` keeps it as weak evidence of failure.
+
+What a log may get wrong, and what happens then:
+
+    rows out of order              sorted, by `sequence` where there is one, else by time
+    clock running backwards        with `sequence`: a new session; without, nobody can tell from disorder
+    rows that are equal in all     counted once
+    empty interpretation           the state NOTHING followed by the text, failed whatever its outcome says
+    no known outcome anywhere      no absorbing state: counted, and refused when a chain is made of it
+    no device or no time           a session of its own, for nothing links it to others
+    outcome other than 1, 0, empty refused, naming a value; so are times and outcomes that are text
+    missing columns                refused, naming them
+
 Time: one sort; linear in turns otherwise.
 """
 
@@ -67,7 +78,7 @@ def turns(events: ir.Table, *, gap_s: float, by_text: bool = False) -> ir.Table:
     ahead = clean.mutate(
         silence=clean.time.lead().over(window) - clean.time, next_state=clean.state.lead().over(window)
     )
-    together = (ahead.silence >= 0) & (ahead.silence <= gap_s)
+    together = ahead.device.notnull() & (ahead.silence >= 0) & (ahead.silence <= gap_s)
     following = ibis.cases((together, ahead.next_state), else_=ibis.null("string"))
     return ahead.select("text", "state", "outcome", following=following)
 
@@ -100,6 +111,7 @@ def visits(table: ir.Table) -> ir.Table:
 def count(events: ir.Table, *, gap_s: float, by_text: bool = False) -> Counts:
     """Run the program on whatever backend `events` belongs to; see `turns` for the arguments."""
     with _held(turns(events, gap_s=gap_s, by_text=by_text)) as table:
+        _check_outcomes(table)
         return Counts(
             emissions=_sorted(emissions(table), ["text", "state"]),
             moves=_sorted(moves(table), ["state", "following"]),
@@ -127,6 +139,16 @@ def _check(events: ir.Table, gap_s: float) -> None:
         raise ValueError(f"the log lacks {', '.join(missing)}; it has {', '.join(events.columns)}")
     if not gap_s > 0:
         raise ValueError(f"gap_s must be above 0 seconds, got {gap_s}")
+    for name, wanted in {"time": "seconds or a timestamp", "outcome": "1, 0 or empty"}.items():
+        if events[name].type().is_string():
+            raise ValueError(f"column {name} is text, or empty throughout a file; expected {wanted}")
+
+
+def _check_outcomes(table: ir.Table) -> None:
+    odd = table.filter(table.outcome.notnull() & ~table.outcome.isin([0.0, 1.0])).limit(1).to_pyarrow()
+    if odd.num_rows:
+        text, outcome = odd["text"][0].as_py(), odd["outcome"][0].as_py()
+        raise ValueError(f"outcome must be 1 (wanted), 0 (not) or empty; text {text!r} has {outcome:g}")
 
 
 def _clean(events: ir.Table, by_text: bool) -> ir.Table:
@@ -135,16 +157,23 @@ def _clean(events: ir.Table, by_text: bool) -> ir.Table:
     text = seen.text.cast("string").fill_null("").lower().strip().re_replace(r"\s+", " ")
     meaning = seen.interpretation.cast("string").strip()
     understood = meaning.notnull() & (meaning != "")
-    outcome = seen.outcome.cast("int64")
+    outcome = seen.outcome.cast("int64" if seen.outcome.type().is_boolean() else "float64").cast("float64")
     shaped = seen.mutate(
-        time=seen.time.cast("float64"),
+        time=_seconds(seen.time),
         text=text,
         state=text
         if by_text
         else ibis.cases((understood, meaning), else_=ibis.literal(NOTHING + " ") + text),
-        outcome=ibis.cases((understood, outcome), else_=0),
+        outcome=ibis.cases((understood, outcome), else_=0.0),
     )
     return shaped.drop("interpretation")
+
+
+def _seconds(time: ir.Value) -> ir.Value:
+    if not time.type().is_timestamp():
+        return time.cast("float64")
+    whole = time.truncate("s").epoch_seconds()  # a backend may round, not cut, a fraction
+    return whole.cast("float64") + time.millisecond().cast("float64") / 1000.0
 
 
 def _sorted(table: ir.Table, keys: list[str]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from echobook.papers.self_learning.guardrails import sound_key
 from echobook.papers.self_learning.mining import SessionGraph
 from echobook.papers.self_learning.users import Catalogue
 
@@ -50,8 +51,13 @@ def measures(judged: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def nearest_successful(graph: SessionGraph, *, min_texts: int = 8, similarity: float = 0.6) -> dict[str, str]:
-    """Baseline: the most similar text (character 3-grams, cosine) among those that mostly succeed."""
+def nearest_successful(
+    graph: SessionGraph, *, min_texts: int = 8, similarity: float = 0.6, by_sound: bool = False
+) -> dict[str, str]:
+    """Baseline: the most similar text (character 3-grams, cosine) among those that mostly succeed.
+
+    by_sound compares the words' rough sounds (`sound_key`) instead of their letters.
+    """
     heard = np.asarray(graph.readings.sum(axis=1)).ravel()
     share = np.asarray(graph.readings @ (graph.good / np.maximum(graph.seen, 1.0))) / heard
     texts = np.array(graph.texts, dtype=object)
@@ -61,11 +67,18 @@ def nearest_successful(graph: SessionGraph, *, min_texts: int = 8, similarity: f
     )
     if good.size == 0 or bad.size == 0:
         return {}
-    vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3)).fit(texts)
+    vectors = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(3, 3), preprocessor=_sounds if by_sound else None
+    )
+    vectors.fit(texts)
     close = (vectors.transform(texts[bad]) @ vectors.transform(texts[good]).T).toarray()
     best = close.argmax(axis=1)
     pairs = zip(bad, good[best], close.max(axis=1), strict=True)
     return {str(texts[b]): str(texts[g]) for b, g, c in pairs if c >= similarity}
+
+
+def _sounds(text: str) -> str:
+    return " ".join(sound_key(word) for word in text.split())
 
 
 def oracle(requests: pd.DataFrame, shop: Catalogue) -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import ibis.expr.types as ir
 import pandas as pd
 from scipy.stats import beta
 
@@ -126,21 +127,26 @@ def better_without(live: tuple[int, ...], before: tuple[int, int], *, grid: int 
 
 
 def rewrite_table(
-    log: pd.DataFrame | Path,
+    log: pd.DataFrame | str | Path | ir.Table,
     *,
     gap_s: float = 45.0,
     rules: MiningRules | None = None,
     blocked: Iterable[str] = (),
+    names: Iterable[str] = (),
 ) -> pd.DataFrame:
     """From a log to a table of rewrites, in one call.
 
-    log: a frame or a .csv or .parquet file with columns device, time (seconds), text, interpretation,
-    outcome (1 wanted, 0 not, empty unknown) and, optionally, sequence. Returns columns text, rewrite,
-    state, gain, n, most frequent text first. See `echobook.sessions.program` for how bad rows are treated.
+    log: a frame, a .csv or .parquet file (or a folder of the latter), or a table from `spark_table`, with
+    columns device, time (seconds or timestamps), text, interpretation, outcome (1 wanted, 0 not, empty
+    unknown) and, optionally, sequence. blocked: prefixes of interpretations that no rewrite may reach. names:
+    words, beside numbers and dates, that a rewrite may only change into what sounds alike. Returns columns
+    text, rewrite, state, gain, n, most frequent text first. See `echobook.sessions.program` for how bad rows
+    are treated.
     """
     rules = rules or MiningRules()
-    proposed = mine(session_graph(count(duckdb_table(log), gap_s=gap_s), rules), rules)
-    final = guarded(proposed, blocked=blocked)
+    events = log if isinstance(log, ir.Table) else duckdb_table(log)
+    proposed = mine(session_graph(count(events, gap_s=gap_s), rules), rules)
+    final = guarded(proposed, blocked=blocked, protected=PROTECTED | {name.lower() for name in names})
     kept = proposed[proposed.text.isin(list(final))]
     frame = kept.assign(rewrite=kept.text.map(final))
     return frame.sort_values(["n", "text"], ascending=[False, True], ignore_index=True)

@@ -8,6 +8,8 @@ users end up content:
     pi_u(h) = max over paths u -> h0 -> ... -> h of their probability, times R[h, success]     best path
     pi_u(h) = sum_h0 p(h0|u) Q[h0, h]                       next state (the pairwise baseline)
     pi_u(h) = sum_h0 p(h0|u) N[h0, h] (all ends at h)       last state, blind to success
+    pi_u(h) = sum_h0 p(h0|u) Q[h0, h] R[h, success]         next success: the pairwise one that sees outcomes
+    pi_u(h) = B[h, success] - sum_h0 p(h0|u) B[h0, success] for h within reach: absorption gain
 
 The rewrite is u* = argmax over u' of n(u', h*) with argmax_h p(h|u') = h* and h* = argmax_h pi_u(h): the
 commonest wording that reliably yields h*. It is kept when h* is not what u means already and the estimated
@@ -26,10 +28,11 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from echobook.markov.chain import AbsorbingChain, chain_from_counts
+from echobook.markov.solve import absorption_probabilities
 from echobook.markov.walks import best_path_scores, truncated_visits
 from echobook.sessions.program import NOTHING, Counts
 
-SCORERS = ("last-success", "best-path", "next-state", "last-state")
+SCORERS = ("last-success", "best-path", "next-state", "last-state", "next-success", "absorption-gain")
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,12 @@ def score(graph: SessionGraph, rows: Int[np.ndarray, "B"], rules: MiningRules) -
         return sparse.csr_array(truncated_visits(chain, starts, depth=rules.depth) @ ends)
     if rules.scorer == "next-state":
         return sparse.csr_array(starts @ chain.q)
+    if rules.scorer == "next-success":
+        return sparse.csr_array(starts @ chain.q @ sparse.diags_array(chain.r[:, 0]))
     if rules.scorer == "best-path":
         return _best_paths(chain, starts, rules.depth)
+    if rules.scorer == "absorption-gain":
+        return _absorption_gains(chain, starts, rules.depth)
     raise ValueError(f"scorer must be one of {', '.join(SCORERS)}; got {rules.scorer!r}")
 
 
@@ -165,6 +172,13 @@ def wordings(graph: SessionGraph, current: Int[np.ndarray, "B"]) -> Int[np.ndarr
     order = np.lexsort((-cells.row[reliable], cells.data[reliable]))  # ties: the first text in the alphabet
     best[cells.col[reliable][order]] = cells.row[reliable][order]
     return best
+
+
+def _absorption_gains(chain: AbsorbingChain, starts: sparse.csr_array, depth: int) -> sparse.csr_array:
+    success = absorption_probabilities(chain)[:, 0]
+    cells = truncated_visits(chain, starts, depth=depth).tocoo()
+    gains = np.where(cells.data > 0, success[cells.col] - (starts @ success)[cells.row], 0.0)
+    return _table(cells.row, cells.col, gains, cells.shape)
 
 
 def _best_paths(chain: AbsorbingChain, starts: sparse.csr_array, depth: int) -> sparse.csr_array:

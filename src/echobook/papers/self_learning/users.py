@@ -9,12 +9,14 @@ half of the recordings, evaluation the other.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
 from echobook.data.requests import RequestWorld
+from echobook.sessions.program import COLUMNS
 
 TURN_S = 12.0  # seconds between the turns of a session
 REST_S = 3600.0  # seconds between sessions of a device
@@ -136,6 +138,37 @@ def simulate(
         goal, wording = _next_request(shop, users, goal, wording, success, rng)
         alive, goal, wording = alive[stay], goal[stay], wording[stay]
     return pd.concat(parts, ignore_index=True)
+
+
+def uneven(log: pd.DataFrame, *, seed: int, pause_s: float = 12.0, rest_s: float = 600.0) -> pd.DataFrame:
+    """The same turns at uneven times, so that no gap tells sessions apart without errors.
+
+    Silences within a session are log-normal with median `pause_s` (standard deviation of the logarithm 1),
+    rests between a device's sessions exponential with mean `rest_s`, in seconds. Sorted by device and time.
+    """
+    rng = np.random.default_rng(seed)
+    ordered = log.sort_values(["device", "session", "turn"], ignore_index=True)
+    within = pause_s * np.exp(rng.standard_normal(len(ordered)))
+    silence = np.where(ordered.turn > 0, within, rng.exponential(rest_s, len(ordered)))
+    return ordered.assign(time=pd.Series(silence).groupby(ordered.device).cumsum())
+
+
+def write_log(
+    shop: Catalogue, users: Users, folder: Path, *, turns: int, seed: int, part: int = 1_000_000
+) -> None:
+    """Write a simulated log of exactly `turns` turns as Parquet files of at most `part` turns.
+
+    Only the columns a real log has are written; parts differ in devices and are drawn from seeds `seed`,
+    `seed` + 1, and so on. Memory: one part.
+    """
+    folder.mkdir(parents=True)
+    for number, start in enumerate(range(0, turns, part)):
+        size = min(part, turns - start)
+        log = simulate(shop, users, sessions=size, seed=seed + number).head(
+            size
+        )  # a session has a turn or more
+        named = log[list(COLUMNS)].assign(device=log.device + number * part)
+        named.to_parquet(folder / f"part-{number:04}.parquet", index=False)
 
 
 def _turn(
