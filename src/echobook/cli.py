@@ -13,6 +13,7 @@ from pathlib import Path
 
 from echobook.pipeline.chapters import find_chapter, read_chapters
 from echobook.pipeline.errors import PipelineError
+from echobook.pipeline.pages import read_pages
 from echobook.pipeline.project import PROFILES, Project
 
 
@@ -20,6 +21,8 @@ def _list(options: argparse.Namespace) -> int:
     project = Project.at(options.root)
     for entry in read_chapters(project):
         print(f"{entry.slug:<28} {entry.part:<14} {entry.status:<10} {entry.title}")
+    for entry in read_pages(project):
+        print(f"{entry.slug:<28} {entry.part:<14} {entry.status:<10} page about a kernel, without claims")
     return 0
 
 

@@ -134,3 +134,25 @@ def test_no_pages_at_all_is_a_fault(checkout: Checkout) -> None:
     status, said = checkout.check()
     assert status == 1
     assert "no index.html" in said
+
+
+def test_a_kernel_page_must_be_there_and_show_its_outputs(checkout: Checkout) -> None:
+    checkout.write("notebooks/kernels/lattice.py", "# %% [markdown]\n# # Lattice\n")
+    toc = checkout.root / "_toc.yml"
+    toc.write_text(toc.read_text(encoding="utf-8") + "- file: notebooks/kernels/lattice\n", encoding="utf-8")
+    status, said = checkout.build()
+    assert "notebooks/kernels/lattice" in said
+    assert "notebook not executed" in said
+    status, said = checkout.check()
+    assert status == 1
+    assert "notebooks/kernels/lattice.html: shows no output; the notebook was not executed" in said
+    place = "_build/default/executed/notebooks/kernels/lattice.ipynb"
+    checkout.write(place, executed(anchor=False).replace("# Advin", "# Lattice"))
+    checkout.index("```{toctree}\nnotebooks/kernels/lattice\n```")
+    status, said = checkout.build()
+    assert status == 0, said
+    status, said = checkout.check()
+    assert status == 0, said
+    (checkout.html / "notebooks/kernels/lattice.html").unlink()
+    status, said = checkout.check()
+    assert "notebooks/kernels/lattice.html: missing; its notebook is in notebooks/kernels" in said

@@ -87,6 +87,21 @@ def test_twins_and_strays_are_named(checkout: Checkout) -> None:
         read_chapters(checkout.root)
 
 
+def test_a_kernel_page_stands_in_the_contents_once(checkout: Checkout) -> None:
+    checkout.write("notebooks/kernels/lattice.py", "# %% [markdown]\n# # Lattice\n")
+    assert chapters.kernel_pages(checkout.root) == ["notebooks/kernels/lattice"]
+    assert contents_faults(checkout.root) == [
+        "_toc.yml: kernel page notebooks/kernels/lattice listed 0 times, expected once"
+    ]
+    toc = checkout.root / "_toc.yml"
+    toc.write_text(toc.read_text(encoding="utf-8") + "- file: notebooks/kernels/lattice\n", encoding="utf-8")
+    assert contents_faults(checkout.root) == []
+    (checkout.root / "notebooks/kernels/lattice.py").unlink()
+    assert contents_faults(checkout.root) == [
+        "_toc.yml: notebooks/kernels/lattice is not in book/chapters.yml"
+    ]
+
+
 def test_the_three_notebooks(tmp_path: Path) -> None:
     source = tmp_path / "in.ipynb"
     source.write_text(notebook_text(), encoding="utf-8")

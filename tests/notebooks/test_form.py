@@ -9,11 +9,13 @@ import jupytext
 import pytest
 
 from echobook.pipeline.chapters import published_chapters
+from echobook.pipeline.pages import read_pages
 from echobook.pipeline.parameters import percent_cells, read_parameters, read_profile, resolve
 from echobook.pipeline.project import PROFILES, Project
 
 PROJECT = Project.at(Path(__file__).resolve().parents[2])
 ENTRIES = published_chapters(PROJECT)
+NOTEBOOKS = [*ENTRIES, *read_pages(PROJECT)]
 
 
 def by_slug(entry):
@@ -31,7 +33,7 @@ def test_profiles_fit_the_parameters_cell(entry):
             assert {name: known[name].default for name in values} == values
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=by_slug)
+@pytest.mark.parametrize("entry", NOTEBOOKS, ids=by_slug)
 def test_percent_form_survives_a_round_trip(entry):
     text = (PROJECT.root / entry.notebook).read_text(encoding="utf-8")
     found = jupytext.reads(text, fmt="py:percent")
@@ -40,7 +42,7 @@ def test_percent_form_survives_a_round_trip(entry):
     assert [cell.source for cell in found.cells] == [cell.source for cell in again.cells]
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=by_slug)
+@pytest.mark.parametrize("entry", NOTEBOOKS, ids=by_slug)
 def test_cells_are_short_and_self_contained(entry):
     for header, first, body in percent_cells((PROJECT.root / entry.notebook).read_text(encoding="utf-8")):
         if "[markdown]" in header:

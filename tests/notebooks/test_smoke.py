@@ -1,4 +1,4 @@
-"""Every published chapter runs in the smoke profile, alone, through the runner, and records its metrics."""
+"""Every published chapter runs in smoke, alone, and records its metrics; every kernel page runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from echobook.pipeline.chapters import published_chapters
+from echobook.pipeline.pages import prepare_page, read_pages
 from echobook.pipeline.project import Project
 from echobook.pipeline.runner import Limits, prepare, run_chapter
 
@@ -22,3 +23,19 @@ def test_chapter_runs_in_smoke(slug, tmp_path):
     results = json.loads(run.result.read_text(encoding="utf-8"))
     assert results["metrics"]
     assert results["profile"] == "smoke"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slug", [entry.slug for entry in read_pages(Project.at(ROOT))])
+def test_kernel_page_runs_and_shows_every_figure(slug, tmp_path):
+    run = prepare_page(Project.at(ROOT, tmp_path), slug, "smoke", Limits(300.0, 4000))
+    run_chapter(run)
+    cells = json.loads(run.executed.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    drawing = [cell for cell in code if "subplots(" in "".join(cell["source"])]
+    pictures = [any("image/png" in o.get("data", {}) for o in cell["outputs"]) for cell in drawing]
+    assert drawing
+    assert all(pictures)
+    solutions = [cell for cell in code if "solution" in cell["metadata"].get("tags", [])]
+    assert solutions
+    assert ["".join(cell["outputs"][-1]["text"]) for cell in solutions] == ["pass\n"] * len(solutions)

@@ -31,6 +31,19 @@ def data(**kinds):
     return nbformat.v4.new_output("display_data", data={k.replace("_", "/"): v for k, v in kinds.items()})
 
 
+def test_printed_text_that_arrived_in_pieces_is_joined():
+    def stream(text, name="stdout"):
+        return nbformat.v4.new_output("stream", name=name, text=text)
+
+    picture = data(text_plain="figure")
+    pieces = [stream("pa"), stream("ss\n"), stream("careful", "stderr"), picture, stream("6"), stream("\n")]
+    found = canonical(notebook(code(outputs=pieces)), Path("/r")).cells[0].outputs
+    assert [output.get("text") for output in found] == ["pass\n", "careful", None, "6\n"]
+    assert [output.get("name") for output in found] == ["stdout", "stderr", None, "stdout"]
+    whole = [stream("pass\n"), stream("careful", "stderr"), data(text_plain="figure"), stream("6\n")]
+    assert canonical(notebook(code(outputs=whole)), Path("/r")).cells[0].outputs == found
+
+
 def test_times_paths_ids_and_addresses_go():
     noisy = notebook(
         code(outputs=[data(text_plain="<X at 0x7fAb12> /my/repo/a.py")]),

@@ -15,6 +15,7 @@ from pathlib import Path
 from echobook.pipeline.book import BOOK_PROFILES
 from echobook.pipeline.errors import PipelineError
 from echobook.pipeline.lock import exclusive
+from echobook.pipeline.pages import plan_pages
 from echobook.pipeline.plan import Job, plan
 from echobook.pipeline.progress import Progress
 from echobook.pipeline.project import PROFILES, Project
@@ -40,7 +41,7 @@ def build(
     started = time.monotonic()
     wants_book = book and not slugs and profile in BOOK_PROFILES
     with exclusive(project.profile(profile) / "build.lock", f"a build of the profile {profile}"):
-        jobs = plan(project, profile, slugs)
+        jobs = [*plan(project, profile, slugs), *plan_pages(project, profile, slugs)]
         if not jobs:
             raise PipelineError(f"no published chapter has the profile {profile!r}", "`echobook list`")
         _forget_lost_book(project, profile)

@@ -1,8 +1,9 @@
 """The canonical form of an executed notebook: what two equal runs have in common, byte for byte.
 
 Taken out: papermill's and nbclient's times and paths, random cell ids, object addresses, the kernel's
-temporary file names, and the repository's absolute path. What a page must show but differs from run to run
-(seconds, memory, dates) stands in elements of class ``volatile``; `comparable` takes their content out too.
+temporary file names, the repository's absolute path, and where printed text was cut into pieces. What a page
+must show but differs from run to run (seconds, memory, dates) stands in elements of class ``volatile``;
+`comparable` takes their content out too.
 """
 
 from __future__ import annotations
@@ -27,8 +28,20 @@ def canonical(notebook: Any, root: Path) -> Any:
         for key in ("papermill", "execution", "collapsed"):
             cell.metadata.pop(key, None)
         if cell.cell_type == "code":
-            cell["outputs"] = [_walk(output, lambda text: _clean(text, str(root))) for output in cell.outputs]
+            outputs = _joined(cell.outputs)
+            cell["outputs"] = [_walk(output, lambda text: _clean(text, str(root))) for output in outputs]
     return notebook
+
+
+def _joined(outputs: list[Any]) -> list[Any]:
+    """Join printed text that arrived in pieces: where a busy machine cuts a stream is chance."""
+    joined: list[Any] = []
+    for output in outputs:
+        if joined and output.output_type == "stream" and joined[-1].get("name") == output.name:
+            joined[-1]["text"] += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _clean(text: str, root: str) -> str:

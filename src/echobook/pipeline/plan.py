@@ -26,7 +26,7 @@ _BOOK_FILES = ("_config.yml", "_toc.yml", "constraints.txt", "data/registry.csv"
 
 @dataclass(frozen=True)
 class Job:
-    """One run of one chapter; paths are relative to the repository's root."""
+    """One run of one chapter; paths are relative to the repository's root. A kernel page has no `result`."""
 
     rule: str
     slug: str

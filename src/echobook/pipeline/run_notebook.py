@@ -8,14 +8,18 @@ import argparse
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from echobook.pipeline.errors import PipelineError
 from echobook.pipeline.project import PROFILES, Project
 
+if TYPE_CHECKING:
+    from echobook.pipeline.runner import Limits, Run
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the runner's options to `parser`."""
-    parser.add_argument("slug", help="chapter, as `echobook list` names it")
+    parser.add_argument("slug", help="chapter or kernel page, as `echobook list` names it")
     parser.add_argument(
         "--profile", default="default", choices=PROFILES, help="parameter set (default: default)"
     )
@@ -45,23 +49,38 @@ def overrides(pairs: list[str]) -> dict[str, str]:
     return {name.strip(): value for name, _, value in split}
 
 
+def _chapter(project: Project, options: argparse.Namespace, limits: Limits) -> Run:
+    from echobook.pipeline.runner import prepare
+
+    values = overrides(options.parameter)
+    return prepare(project, options.slug, options.profile, options.seed, values, limits)
+
+
+def _page(project: Project, options: argparse.Namespace, limits: Limits) -> Run:
+    from echobook.pipeline.pages import prepare_page
+
+    if options.parameter or options.seed:
+        raise PipelineError(f"{options.slug} is a kernel page: it has neither parameters nor a seed")
+    return prepare_page(project, options.slug, options.profile, limits)
+
+
 def run_from(options: argparse.Namespace) -> int:
     """Run what the command line says; print one line or the error; return the exit status."""
-    from echobook.pipeline.runner import Limits, prepare, run_chapter
+    from echobook.pipeline.pages import is_page
+    from echobook.pipeline.runner import Limits, run_chapter
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         project = Project.at(options.root, options.output_root)
         limits = Limits(options.timeout, options.memory_mb)
-        run = prepare(
-            project, options.slug, options.profile, options.seed, overrides(options.parameter), limits
-        )
+        run = (_page if is_page(options.slug) else _chapter)(project, options, limits)
         seconds = run_chapter(run)
     except PipelineError as error:
         print(error, file=sys.stderr, flush=True)
         return 1
     print(f"{run.name}: done in {seconds:.1f} s")
-    print(f"  {project.relative(run.executed)}\n  {project.relative(run.result)}")
+    for path in (run.executed, *([run.result] if run.results else [])):
+        print(f"  {project.relative(path)}")
     return 0
 
 

@@ -58,6 +58,7 @@ class Run:
     settings: ProfileSettings
     limits: Limits = field(default_factory=Limits)
     environment: dict[str, str] = field(default_factory=dict)
+    results: bool = True  # whether it must leave a results file; a kernel page leaves none
 
     @property
     def source(self) -> Path:
@@ -122,7 +123,7 @@ def run_chapter(run: Run) -> float:
     started = time.monotonic()
     failed = run.project.failed(run.executed)
     try:
-        for folder in (run.executed.parent, run.result.parent):
+        for folder in (run.executed.parent, *([run.result.parent] if run.results else [])):
             folder.mkdir(parents=True, exist_ok=True)
         for old in (run.executed, run.result, failed):
             old.unlink(missing_ok=True)
@@ -151,7 +152,8 @@ def _execute_and_place(run: Run, work: Path, failed: Path) -> None:
         if notebook is not None:
             place(dump(canonical(notebook, run.project.root)), failed)
         raise
-    place((work / "result.json").read_text(encoding="utf-8"), run.result)
+    if run.results:
+        place((work / "result.json").read_text(encoding="utf-8"), run.result)
     place(dump(canonical(notebook, run.project.root)), run.executed)
 
 
@@ -169,7 +171,8 @@ def _check(run: Run, notebook: Any, work: Path) -> None:
         raise _failure(
             run, f"  asked for the network: {', '.join(hosts)}", "chapters run offline; fetch data before"
         )
-    check_result(work / "result.json", run.entry.slug, run.profile, run.seed, run.values)
+    if run.results:
+        check_result(work / "result.json", run.entry.slug, run.profile, run.seed, run.values)
 
 
 def _failure(run: Run, detail: str, hint: str) -> PipelineError:

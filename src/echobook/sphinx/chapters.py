@@ -15,6 +15,7 @@ PARTS = {
 }
 STATUSES = ("published", "planned")
 REGISTRY = Path("book", "chapters.yml")
+KERNELS = "notebooks/kernels/"
 
 
 class RegistryError(ValueError):
@@ -83,6 +84,11 @@ def read_chapters(root: Path) -> list[Chapter]:
     return chapters
 
 
+def kernel_pages(root: Path) -> list[str]:
+    """Return the pages about kernels, which are in no registry: the notebooks in `notebooks/kernels/`."""
+    return [KERNELS + path.stem for path in sorted((root / KERNELS).glob("*.py"))]
+
+
 def toc_documents(toc: Path) -> list[str]:
     """Return every page named in a Jupyter Book contents file, in order."""
     found: list[str] = []
@@ -112,7 +118,10 @@ def contents_faults(root: Path) -> list[str]:
             )
         if not chapter.published and times:
             faults.append(f"_toc.yml: {chapter.slug} is planned, but listed; publish it in {REGISTRY}")
-    known = {chapter.docname for chapter in read_chapters(root)}
+    known = {chapter.docname for chapter in read_chapters(root)} | set(kernel_pages(root))
+    for name in kernel_pages(root):
+        if listed.count(name) != 1:
+            faults.append(f"_toc.yml: kernel page {name} listed {listed.count(name)} times, expected once")
     faults += [f"_toc.yml: {name} is not in {REGISTRY}" for name in listed if _is_stray(name, known)]
     return faults
 

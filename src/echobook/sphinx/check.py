@@ -1,9 +1,9 @@
 """Check of the finished pages: `python -m echobook.sphinx.check HTML_DIR [--root DIR]`.
 
 Every internal link and anchor must exist; no script, style, image, font or frame may come from another site;
-each published chapter has its page with the anchors of its claims and a provenance stamp; no page shows a
-failed run or a smoke run; each tracked page of prose passes the lint on typed results. One line a fault, exit
-status 1 if there is any.
+each published chapter has its page with the anchors of its claims and a provenance stamp; each kernel page
+shows its outputs; no page shows a failed run or a smoke run; each tracked page of prose passes the lint on
+typed results. One line a fault, exit status 1 if there is any.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from bs4 import BeautifulSoup
 from echobook.report.claims import load_claims
 from echobook.report.lint import lint_repository
 from echobook.report.paths import repository_root
-from echobook.sphinx.chapters import Chapter, contents_faults, read_chapters
+from echobook.sphinx.chapters import Chapter, contents_faults, kernel_pages, read_chapters
 
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "audio": "src", "video": "src"}
 LINK_KINDS = {"stylesheet", "preload", "icon", "shortcut", "modulepreload", "prefetch", "manifest"}
@@ -115,8 +115,24 @@ def chapter_faults(site: Site, root: Path, chapter: Chapter) -> Iterator[str]:
         yield f"{site.label(path)}: no provenance stamp; the chapter must end with chapter.finish()"
     elif re.search(r"profile\s+smoke\b", stamp.get_text(" ")):
         yield f"{site.label(path)}: made by a smoke run, which tests the code and never reaches readers"
+    yield from failure_faults(site, path)
+
+
+def failure_faults(site: Site, path: Path) -> Iterator[str]:
+    """Name a page that shows a failed run."""
     if site.page(path).select_one(".cell_output .traceback, .output.traceback, .stderr.error"):
         yield f"{site.label(path)}: shows a failed run"
+
+
+def kernel_faults(site: Site, name: str) -> Iterator[str]:
+    """Name what is wrong with the page of a kernel: missing, not executed, or failed."""
+    path = site.folder / (name + ".html")
+    if not path.is_file():
+        yield f"{name}.html: missing; its notebook is in notebooks/kernels"
+        return
+    if site.page(path).select_one(".cell_output") is None:
+        yield f"{site.label(path)}: shows no output; the notebook was not executed"
+    yield from failure_faults(site, path)
 
 
 def all_faults(folder: Path, root: Path) -> list[str]:
@@ -131,6 +147,8 @@ def all_faults(folder: Path, root: Path) -> list[str]:
             faults += chapter_faults(site, root, chapter)
         elif page.is_file():
             faults.append(f"{site.label(page)}: {chapter.slug} is planned, but has a page")
+    for name in kernel_pages(root):
+        faults += kernel_faults(site, name)
     faults += [str(finding) for finding in lint_repository(root)]
     return faults
 
