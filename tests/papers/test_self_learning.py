@@ -151,6 +151,7 @@ def test_numbers_dates_and_blocked_intents_stay() -> None:
 def test_sound_keys_join_what_sounds_alike() -> None:
     assert sound_key("call peter") == sound_key("kall beder".replace("b", "p"))
     assert sound_key("night") == sound_key("nite")
+    assert sound_key("phone") == sound_key("fone")
     assert sound_key("play") != sound_key("stop")
 
 

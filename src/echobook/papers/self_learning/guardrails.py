@@ -28,8 +28,8 @@ PROTECTED = frozenset(
 )
 SOUNDS = (
     (r"[^a-z0-9]", ""),
-    (r"gh(?=t)|h(?!$)", ""),
     (r"ph", "f"),
+    (r"gh(?=t)|h(?!$)", ""),
     (r"[ckq]+", "k"),
     (r"[sz]+", "s"),
     (r"[td]+", "t"),

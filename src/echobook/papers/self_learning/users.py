@@ -164,9 +164,8 @@ def write_log(
     folder.mkdir(parents=True)
     for number, start in enumerate(range(0, turns, part)):
         size = min(part, turns - start)
-        log = simulate(shop, users, sessions=size, seed=seed + number).head(
-            size
-        )  # a session has a turn or more
+        log = simulate(shop, users, sessions=size, seed=seed + number)  # each has a turn or more
+        log = log.iloc[np.argsort(log.session.to_numpy(), kind="stable")[:size]]  # whole sessions
         named = log[list(COLUMNS)].assign(device=log.device + number * part)
         named.to_parquet(folder / f"part-{number:04}.parquet", index=False)
 
