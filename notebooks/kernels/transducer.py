@@ -68,7 +68,7 @@ write = torch.stack(next_label, dim=1)  # of the next label; none on top
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Three by three lattice: three frames to the right, rows nothing yet, after five and after two upwards; each arrow carries the probability of its move."}, "figure": {"caption": "The lattice with the probability of each move: blanks to the right, labels upwards. In the nodes: frame, number of labels written.", "name": "fig-transducer-lattice"}}
 with figure_style():
-    figure, axes = plt.subplots(figsize=(6.4, 4.2))
+    figure, axes = plt.subplots(figsize=(5.0, 3.8))
     draw_lattice(axes, stay.numpy(), write.numpy(), words=words)
 
 # %% [markdown]
@@ -118,7 +118,10 @@ print(f"kernel {loss.item():.6f}, by hand {-math.log(0.1808):.6f}")
 # Let $\alpha_{t,u}$ be the summed probability of all ways to get from the start to the node $(t, u)$. There are two last
 # steps: a blank from the left, or a label from below. With $b$ for blank moves and $\ell$ for label moves,
 #
-# $$\alpha_{t,u} = \alpha_{t-1,u}\, b_{t-1,u} + \alpha_{t,u-1}\, \ell_{t,u-1}, \qquad \alpha_{0,0} = 1 .$$ (eq-transducer-alpha)
+# $$\begin{aligned}
+# \alpha_{0,0} &= 1, \\
+# \alpha_{t,u} &= \alpha_{t-1,u}\, b_{t-1,u} + \alpha_{t,u-1}\, \ell_{t,u-1} .
+# \end{aligned}$$ (eq-transducer-alpha)
 #
 # The left column and the bottom row have one way in only:
 # $\alpha_{0,1} = 0.2$, $\alpha_{0,2} = 0.2 \cdot 0.4 = 0.08$, $\alpha_{1,0} = 0.6$, $\alpha_{2,0} = 0.6 \cdot 0.5 = 0.3$.
@@ -137,7 +140,7 @@ print(f"kernel {loss.item():.6f}, by hand {-math.log(0.1808):.6f}")
 log_b, log_l = stay.log()[None], write.log()[None]  # (B, T, U1)
 alpha = from_diagonals(forward_scores(to_diagonals(log_b), to_diagonals(log_l)), 3)[0].exp()
 with figure_style():
-    figure, axes = plt.subplots(figsize=(6.4, 4.2))
+    figure, axes = plt.subplots(figsize=(5.0, 3.8))
     draw_lattice(axes, stay.numpy(), write.numpy(), words=words, nodes=alpha.numpy())
 
 # %%
@@ -158,7 +161,10 @@ show_source(forward_scores)
 # The same sweep from the other end. Let $\beta_{t,u}$ be the summed probability of all ways to finish from the
 # node $(t, u)$, its own moves included:
 #
-# $$\beta_{t,u} = b_{t,u}\, \beta_{t+1,u} + \ell_{t,u}\, \beta_{t,u+1}, \qquad \beta_{2,2} = b_{2,2} = 0.8 .$$ (eq-transducer-beta)
+# $$\begin{aligned}
+# \beta_{2,2} &= b_{2,2} = 0.8, \\
+# \beta_{t,u} &= b_{t,u}\, \beta_{t+1,u} + \ell_{t,u}\, \beta_{t,u+1} .
+# \end{aligned}$$ (eq-transducer-beta)
 #
 # From the top right: $\beta_{2,1} = 0.5 \cdot 0.8 = 0.4$ and $\beta_{1,2} = 0.5 \cdot 0.8 = 0.4$; then
 # $\beta_{2,0} = 0.5 \cdot 0.4 = 0.2$, $\beta_{0,2} = 0.8 \cdot 0.4 = 0.32$, and
@@ -178,7 +184,7 @@ beta = from_diagonals(backward_scores(to_diagonals(log_b), to_diagonals(log_l), 
     0
 ].exp()
 with figure_style():
-    figure, axes = plt.subplots(figsize=(6.4, 4.2))
+    figure, axes = plt.subplots(figsize=(5.0, 3.8))
     draw_lattice(axes, stay.numpy(), write.numpy(), words=words, nodes=beta.numpy(), digits=4)
 
 # %%
@@ -195,8 +201,10 @@ show_source(backward_scores)
 # Given that the two words were said, how probable is it that the path took a certain arrow? All paths through the arrow
 # are a beginning, the arrow, and an end, so their share of the sum is
 #
-# $$\gamma^{b}_{t,u} = \frac{\alpha_{t,u}\, b_{t,u}\, \beta_{t+1,u}}{P}, \qquad
-# \gamma^{\ell}_{t,u} = \frac{\alpha_{t,u}\, \ell_{t,u}\, \beta_{t,u+1}}{P} .$$ (eq-transducer-occupancy)
+# $$\begin{aligned}
+# \gamma^{b}_{t,u} &= \alpha_{t,u}\, b_{t,u}\, \beta_{t+1,u} / P, \\
+# \gamma^{\ell}_{t,u} &= \alpha_{t,u}\, \ell_{t,u}\, \beta_{t,u+1} / P .
+# \end{aligned}$$ (eq-transducer-occupancy)
 #
 # These shares are called *occupancies*. At the start, $\gamma^b_{0,0} = 0.6 \cdot 0.212 / 0.1808 \approx 0.704$ and
 # $\gamma^\ell_{0,0} = 0.2 \cdot 0.268 / 0.1808 \approx 0.296$: the model thinks that *five* is more likely to come later.
@@ -206,9 +214,9 @@ show_source(backward_scores)
 found = occupancy(log_b, log_l, frames, label_count)
 taken, wrote = found.blank[0], found.label[0]
 with figure_style():
-    figure, axes = plt.subplots(figsize=(6.4, 4.2))
+    figure, axes = plt.subplots(figsize=(5.0, 3.8))
     shares = {"nodes": (taken + wrote).numpy(), "shares": True}
-    draw_lattice(axes, taken.numpy(), wrote.numpy(), words=words, digits=2, **shares)
+    draw_lattice(axes, taken.numpy(), wrote.numpy(), words=words, **shares)
 
 # %%
 torch.testing.assert_close(wrote[:, :2].sum(0), torch.ones(2, **exact))
@@ -224,8 +232,11 @@ show_source(occupancy)
 # Training needs to know how the loss changes when a logit $z_{t,u,v}$ moves. With $p$ for the softmax of the logits, the
 # answer needs no derivative of the sweep, only the occupancies:
 #
-# $$\frac{\partial \mathcal{L}}{\partial z_{t,u,v}} = (\gamma^b_{t,u} + \gamma^\ell_{t,u})\, p_{t,u,v}
-# - \gamma^b_{t,u}\,[v = \varnothing] - \gamma^\ell_{t,u}\,[v = y_{u+1}] .$$ (eq-transducer-gradient)
+# $$\begin{aligned}
+# \frac{\partial \mathcal{L}}{\partial z_{t,u,v}} = (\gamma^b_{t,u} + \gamma^\ell_{t,u})\, p_{t,u,v}
+# &- \gamma^b_{t,u}\,[v = \varnothing] \\
+# &- \gamma^\ell_{t,u}\,[v = y_{u+1}] .
+# \end{aligned}$$ (eq-transducer-gradient)
 #
 # In words: at every node, what the model says *minus* what the paths say, weighted by how many paths pass. A node that no
 # path visits learns nothing. At the start all paths pass, so the three numbers are
@@ -361,7 +372,7 @@ print("pass" if good else "not yet: multiply the blanks of the bottom row")
 
 # %% tags=["exercise"]
 def my_alpha(blank: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """Fill in equation 1; this version knows the start only."""
+    """Fill in the recursion; this version knows the start only."""
     out = torch.zeros_like(blank)
     out[0, 0] = 1
     return out
@@ -379,7 +390,7 @@ print("pass" if good else "not yet: compare with the figure of alpha")
 
 # %% tags=["solution", "hide-cell"]
 def my_alpha(blank: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """Equation 1, node by node."""
+    """The recursion, node by node."""
     out = torch.zeros_like(blank)
     out[0, 0] = 1
     for t, u in nodes[1:]:
