@@ -95,11 +95,11 @@ def derived_frames(
     }
 
 
-def public_material(*, seed: int, noise: Sequence[int], merged: tuple[int, int]) -> Material:
+def public_material(*, seed: int, noise: Sequence[int], merged: tuple[int, int], cap: int) -> Material:
     """WikiQA and TREC-QA as targets, SQuAD's development sentences for transfer.
 
-    WikiQA trains on questions with a positive; TREC-QA on its hand-labelled set. Evaluation frames hold clean
-    questions only.
+    WikiQA trains on questions with a positive, TREC-QA on its hand-labelled set: ``cap`` random pairs each.
+    Evaluation frames hold clean questions only.
 
     Raises:
         echobook.data.fetch.FetchError: files missing or not the registered ones.
@@ -112,15 +112,16 @@ def public_material(*, seed: int, noise: Sequence[int], merged: tuple[int, int])
     corpora = {"wikiqa": load_wikiqa(), "trecqa": load_trecqa()}
     frames = {"transfer": near, "transfer-random": anywhere}
     for name, corpus in corpora.items():
-        frames |= _target_frames(name, corpus)
+        frames |= _target_frames(name, corpus, cap, seed)
     frames |= derived_frames(near, frames["wikiqa"], "wikiqa", noise=noise, merged=merged, seed=seed)
     uses = (*(corpus.use for corpus in corpora.values()), squad_use)
     return Material(frames, tuple(corpora), [sentence for sentence, _ in pairs], uses)
 
 
-def _target_frames(name: str, corpus: QACorpus) -> dict[str, pd.DataFrame]:
+def _target_frames(name: str, corpus: QACorpus, cap: int, seed: int) -> dict[str, pd.DataFrame]:
+    train = counted(corpus.rows("train"), "no-all-negative")
     return {
-        name: counted(corpus.rows("train"), "no-all-negative"),
+        name: train.sample(min(cap, len(train)), random_state=seed).reset_index(drop=True),
         f"{name}-dev": counted(corpus.rows("validation"), "clean"),
         f"{name}-test": counted(corpus.rows("test"), "clean"),
     }

@@ -121,6 +121,10 @@ class Bench:
             self._encoded[name], self.truncated[name] = encoded, encoded.truncated
         return self._encoded[name]
 
+    def forget(self, name: str) -> None:
+        """Drop a frame's tokens, because the frame was replaced."""
+        self._encoded.pop(name, None)
+
     def run(self, recipe: Recipe, evaluate: tuple[str, ...]) -> Outcome:
         """Train a recipe and score the frames ``evaluate``; higher means a better answer."""
         started = time.process_time()
