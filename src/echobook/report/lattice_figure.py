@@ -88,7 +88,7 @@ def _arrow(
     width = 0.6 + 4.4 * float(number) if shares else 1.4
     style = {"arrowstyle": "-|>", "color": colour, "lw": width, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", end, begin, arrowprops=style)
-    back = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+    back = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"}
     axes.text(
         *(begin + end) / 2,
         _short(number, digits),
