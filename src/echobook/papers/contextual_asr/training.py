@@ -1,0 +1,142 @@
+"""Training: the base on general speech; context parts on a frozen base, or with it.
+
+A frozen base need encode each training turn only once. What is listed is drawn anew at every step: a size
+from `rows`, a share of sound-alikes, and the truth left out at times. Seed and step decide everything.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from echobook.papers.contextual_asr.model import ContextualTransducer
+from echobook.papers.contextual_asr.turns import Turn, draw_lists, previous_words
+from echobook.papers.contextual_asr.vocabulary import KINDS, Vocabulary
+from echobook.speech.biasing.catalogues import Catalogue, Draw, Entry, catalogue
+from echobook.speech.model import Transducer
+from echobook.speech.training import Batch, Example, History, TrainingSettings, collate, train
+
+ALL_KINDS = (*KINDS, "reply")
+Lister = Callable[[Sequence[int], np.random.Generator], Catalogue]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """How training lists are drawn: sizes, sound-alikes, chance of the truth, or random words in place of
+    entries."""
+
+    rows: tuple[int, ...] = (2, 5, 20, 100)
+    alike: float = 0.3
+    present: float = 0.7
+    scrambled: bool = False
+
+
+def train_base(
+    model: Transducer, train_set: Sequence[Example], dev_set: Sequence[Example], settings: TrainingSettings
+) -> History:
+    """Train the recogniser without context, stopped on the loss of the development turns."""
+    held = [collate(part) for part in _chunks(dev_set, 64)]
+    return train(model, train_set, settings=settings, evaluate=lambda m: _mean(m, held, _base_loss))
+
+
+def _base_loss(model: Any, batch: Batch) -> Tensor:
+    return model.loss(*batch[:4])
+
+
+@torch.no_grad()
+def encoded(model: Transducer, examples: Sequence[Example]) -> list[Example]:
+    """The same examples with the base's encodings in place of features."""
+    model.eval()
+    found = []
+    for part in _chunks(examples, 64):
+        batch = collate(part)
+        encodings, lengths = model.encoder(batch.frames, batch.lengths)
+        found += [
+            e._replace(features=row[:n].clone())
+            for e, row, n in zip(part, encodings, lengths.tolist(), strict=True)
+        ]
+    return found
+
+
+def lister(vocabulary: Vocabulary, split: str, turns: Sequence[Turn], listing: Listing) -> Lister:
+    """Draws the catalogue of some turns: sizes are drawn once a step."""
+
+    def lists(indices: Sequence[int], rng: np.random.Generator) -> Catalogue:
+        rows = int(rng.choice(listing.rows))
+        chosen = [turns[i] for i in indices]
+        draw = Draw(rows, listing.alike, listing.present)
+        listed = draw_lists(vocabulary, split, chosen, draw, rng=rng)
+        found = catalogue(listed, vocabulary.labels, ALL_KINDS)
+        return scramble(found, rng) if listing.scrambled else found
+
+    return lists
+
+
+def carry_lister(vocabulary: Vocabulary, turns: Sequence[Turn], *, other: float = 0.2) -> Lister:
+    """The words of the assistant's last reply; with probability `other`, of another dialogue's."""
+
+    def lists(indices: Sequence[int], rng: np.random.Generator) -> Catalogue:
+        picked = [int(rng.integers(len(turns))) if rng.random() < other else i for i in indices]
+        return reply_catalogue(vocabulary, [turns[i] for i in picked])
+
+    return lists
+
+
+def reply_catalogue(vocabulary: Vocabulary, turns: Sequence[Turn]) -> Catalogue:
+    """Catalogue of the words that were said before each turn."""
+    words: list[tuple[Entry, ...]] = [previous_words(turn, vocabulary) for turn in turns]
+    return catalogue(words, vocabulary.labels, ALL_KINDS)
+
+
+def scramble(found: Catalogue, rng: np.random.Generator) -> Catalogue:
+    """Entries of the same lengths made of random phonemes: context without content."""
+    drawn = tuple(tuple(rng.integers(2, 41, len(labels)).tolist()) for labels in found.labels)
+    return Catalogue(drawn, found.kinds, found.rows)
+
+
+def train_context(
+    model: ContextualTransducer,
+    train_set: Sequence[Example],
+    lists: Lister | None,
+    dev_set: Sequence[Example],
+    dev_lists: Lister | None,
+    settings: TrainingSettings,
+) -> History:
+    """Train what the model leaves trainable, stopped on the development turns' loss with fixed lists.
+
+    Of a frozen model the examples hold encodings (see `encoded`), else features. `lists` None: no context,
+    plain fine-tuning.
+    """
+    held = [collate(part) for part in _chunks(dev_set, 64)]
+
+    def step(m: Any, batch: Batch) -> Tensor:
+        rng = np.random.default_rng(int(torch.randint(2**31, ())))  # follows the seed of the step
+        return _context_loss(m, batch, lists, rng)
+
+    def held_loss(m: Any, batch: Batch) -> Tensor:
+        return _context_loss(m, batch, dev_lists, np.random.default_rng(0))
+
+    return train(model, train_set, settings=settings, evaluate=lambda m: _mean(m, held, held_loss), loss=step)
+
+
+def _context_loss(
+    model: ContextualTransducer, batch: Batch, lists: Lister | None, rng: np.random.Generator
+) -> Tensor:
+    prepared = model.prepare(lists([int(name) for name in batch.names], rng) if lists else None)
+    encodings, lengths = batch.frames, batch.lengths
+    if not model.frozen:
+        encodings, lengths = model.base.encoder(encodings, lengths)
+    return model.loss_of_encodings(encodings, lengths, batch.labels, batch.label_lengths, prepared)
+
+
+def _mean(model: nn.Module, batches: Sequence[Batch], loss: Callable[[Any, Batch], Tensor]) -> float:
+    sizes = [len(batch.names) for batch in batches]
+    total = sum(float(loss(model, b)) * size for b, size in zip(batches, sizes, strict=True))
+    return total / sum(sizes)
+
+
+def _chunks(items: Sequence[Example], size: int) -> list[Sequence[Example]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
