@@ -120,10 +120,39 @@ def test_components_follow_a_long_line_and_self_loops() -> None:
     )
 
 
+def acyclic(size: int, edges: int) -> AbsorbingChain:
+    """Every state leads to `edges` later ones, so that each is a component of its own."""
+    moves = sum(np.eye(size, k=step) for step in (1, 7, 60, 400)[:edges])
+    return chain_from_counts(moves, np.ones((size, 1)))
+
+
+def test_a_graph_without_cycles_is_solved_from_its_sinks() -> None:
+    """By hand, last state first: t_i = 1 + sum_j Q_ij t_j over later states."""
+    chain = acyclic(600, 4)
+    expected, q = np.ones(600), chain.q.toarray()
+    for state in reversed(range(600)):
+        expected[state] += q[state, state + 1 :] @ expected[state + 1 :]
+    np.testing.assert_allclose(expected_steps(chain, method="components"), expected, rtol=1e-12)
+
+
+def test_small_components_hang_together() -> None:
+    """Rings of five states, each leading on to the next ring; the answer is the dense one."""
+    size = 100
+    moves = np.zeros((size, size))
+    for state in range(size):
+        ring = state // 5 * 5
+        moves[state, ring + (state + 1) % 5] = 3
+        moves[state, min(state + 5, size - 1)] += 1
+    chain = chain_from_counts(moves, np.ones((size, 2)))
+    dense = solve(chain, chain.r, method="dense")
+    np.testing.assert_allclose(solve(chain, chain.r, method="components"), dense, atol=1e-13)
+
+
 def test_the_solver_is_chosen_by_size_and_fill() -> None:
     assert choose(random_chain(100, 0)) == "dense"
     line = chain_from_counts(np.eye(1000, k=1), np.ones((1000, 1)))
-    assert choose(line) == "components"
+    assert choose(line) == "sparse"
+    assert choose(acyclic(1000, 4)) == "components"
     assert choose(random_chain(1000, 0, 6)) == "iterative"
     ring = chain_from_counts(np.roll(np.eye(1000), 1, axis=1), np.ones((1000, 1)))
     assert choose(ring) == "sparse"

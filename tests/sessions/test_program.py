@@ -160,18 +160,99 @@ def test_unknown_files_are_refused(tmp_path: Path) -> None:
         duckdb_table(tmp_path / "log.xlsx")
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java 17; none is on the path")
-def test_spark_counts_what_duckdb_counts() -> None:
-    frame = random_log(5, 400)
+def test_timestamps_count_as_seconds_and_fractions_count() -> None:
+    moments = ["2026-01-01 10:00:00.500", "2026-01-01 10:00:45.600"]
+    rows = log(("a", 0.0, "x", "x", 0), ("a", 0.0, "y", "y", 1)).assign(
+        time=pd.to_datetime(moments, format="ISO8601")
+    )
+    assert len(counted(rows, gap_s=45.05).moves) == 0
+    assert len(counted(rows, gap_s=45.15).moves) == 1
+
+
+@pytest.mark.parametrize("column", ["device", "time"])
+def test_turns_without_device_or_time_are_sessions_of_their_own(column: str) -> None:
+    rows = log(("a", 0.0, "x", "x", 0), ("a", 1.0, "y", "y", 1))
+    counts = counted(rows.assign(**{column: None}))
+    assert len(counts.moves) == 0
+    assert as_dict(counts.ends, 1) == {"x": (1, 0), "y": (1, 1)}
+
+
+def test_true_and_false_are_outcomes() -> None:
+    rows = log(("a", 0.0, "x", "x", False), ("a", 1.0, "y", "y", True))
+    assert as_dict(counted(rows).ends, 1) == {"y": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("outcome", [1, 2], r"outcome must be 1 \(wanted\), 0 \(not\) or empty; text 'y' has 2"),
+        ("outcome", [0.5, 1], r"text 'x' has 0.5"),
+        (
+            "outcome",
+            ["yes", "no"],
+            "column outcome is text, or empty throughout a file; expected 1, 0 or empty",
+        ),
+        ("time", ["noon", "one"], "column time is text, or empty throughout a file; expected seconds"),
+    ],
+)
+def test_outcomes_and_times_of_another_kind_are_refused(column: str, values: list, message: str) -> None:
+    rows = log(("a", 0.0, "x", "x", 0), ("a", 1.0, "y", "y", 1)).assign(**{column: values})
+    with pytest.raises(ValueError, match=message):
+        counted(rows)
+
+
+@pytest.fixture(scope="module")
+def spark():
+    """A local Spark; its Python side warns about its own use of pandas and sockets."""
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java 17; none is on the path")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Spark's Python side warns about its own use of pandas and sockets
+        warnings.simplefilter("ignore")
         session = local_spark()
-        try:
-            theirs = count(spark_table(frame, session), gap_s=45.0)
-        finally:
-            session.stop()
-    assert_same(counted(frame), theirs)
+        yield session
+        session.stop()
+
+
+def messy(seed: int) -> pd.DataFrame:
+    """A log with all that may be wrong at once: repeats, disorder, clocks set back, gaps in every column."""
+    frame = random_log(seed, 300).assign(sequence=range(300))
+    frame = pd.concat([frame, frame.head(40)]).sample(frac=1, random_state=seed)
+    hole = np.random.default_rng(seed).random((len(frame), 3)) < 0.05
+    return frame.assign(
+        device=frame.device.mask(hole[:, 0]),
+        interpretation=frame.interpretation.mask(hole[:, 1]),
+        outcome=frame.outcome.astype("Int64").mask(hole[:, 2]),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("by_text", [False, True], ids=["interpretations", "texts"])
+@pytest.mark.parametrize("kind", ["clean", "messy", "stamped"])
+def test_spark_counts_what_duckdb_counts(spark, tmp_path: Path, kind: str, by_text: bool) -> None:
+    frame = random_log(5, 400) if kind == "clean" else messy(6)
+    if kind == "stamped":
+        frame["time"] = pd.Timestamp("2026-03-01 12:00") + pd.to_timedelta(frame.time * 1.25, unit="s")
+    frame["time"] = frame.time if kind != "stamped" else frame.time.astype("datetime64[us]")
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), tmp_path / "log.parquet")
+    theirs = count(spark_table(tmp_path / "log.parquet", spark), gap_s=45.0, by_text=by_text)
+    assert_same(count(duckdb_table(tmp_path / "log.parquet"), gap_s=45.0, by_text=by_text), theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_spark_reads_frames_files_and_addresses(spark, tmp_path: Path) -> None:
+    BY_HAND.to_csv(tmp_path / "log.csv", index=False)
+    for source in (BY_HAND, tmp_path / "log.csv", (tmp_path / "log.csv").as_uri()):
+        assert_same(counted(BY_HAND), count(spark_table(source, spark), gap_s=45.0))
+    with pytest.raises(FileNotFoundError, match="no log at"):
+        spark_table(tmp_path / "none.parquet", spark)
+
+
+def test_spark_without_java_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RuntimeError, match="Spark needs Java 17 and none is on the path"):
+        local_spark()
 
 
 def assert_same(left: Counts, right: Counts) -> None:
