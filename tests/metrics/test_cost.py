@@ -93,3 +93,33 @@ def test_real_time_factor():
     assert real_time_factor(2.0, 8.0) == 0.25
     with pytest.raises(ValueError, match=r"audio_seconds > 0; got 1\.0, 0\.0"):
         real_time_factor(1.0, 0.0)
+
+
+def test_two_directions_and_no_bias():
+    both = nn.LSTM(3, 5, bidirectional=True, batch_first=True)
+    assert count_macs(both, torch.zeros(1, 7, 3)) == {"": 7 * 2 * 4 * 5 * (3 + 5)}
+    assert count_macs(nn.Linear(3, 5, bias=False), torch.zeros(1, 3)) == {"": 15}
+
+
+def test_counts_grow_with_time_and_batch_and_need_no_memory():
+    net = nn.Sequential(nn.Conv1d(8, 8, 5, padding=2), nn.Conv1d(8, 4, 1)).to("meta")
+    one = sum(count_macs(net, torch.zeros(1, 8, 100, device="meta")).values())
+    assert one == 100 * (8 * 8 * 5 + 8 * 4)
+    assert sum(count_macs(net, torch.zeros(3, 8, 100, device="meta")).values()) == 3 * one
+    assert sum(count_macs(net, torch.zeros(1, 8, 10**7, device="meta")).values()) == 10**5 * one
+
+
+def test_counting_changes_neither_mode_nor_gradients_nor_output():
+    net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)).eval()
+    batch = torch.randn(5, 4, requires_grad=True)
+    before = net(batch)
+    count_macs(net, batch)
+    assert not net.training
+    assert batch.grad is None
+    assert torch.equal(net(batch), before)
+
+
+@pytest.mark.parametrize("arguments", [(-1.0, 2.0), (1.0, -2.0)])
+def test_real_time_factor_refuses_negative_times(arguments):
+    with pytest.raises(ValueError, match="expected cpu_seconds >= 0 and audio_seconds > 0"):
+        real_time_factor(*arguments)

@@ -153,3 +153,58 @@ def test_an_old_system_without_errors():
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_interval_over_speakers_against_all_resamples():
+    # speakers a (2 utterances), b, c: 27 equally likely draws of three speakers
+    new, old = [errors(1), errors(2), errors(0), errors(5)], [errors(4), errors(1), errors(6), errors(5)]
+    speakers = ["a", "a", "b", "c"]
+    sums = {"a": (3, 5, 20), "b": (0, 6, 10), "c": (5, 5, 10)}
+    rates = []
+    for draw in itertools.product(sums, repeat=3):
+        fewer, before, words = (sum(sums[s][k] for s in draw) for k in range(3))
+        rates.append(((fewer - before) / words, 1 - fewer / before))
+    found = paired_comparison(new, old, seed=0, speakers=speakers, resamples=40_000, level=0.8)
+    assert found.units == 3
+    for k, part in enumerate((found.difference, found.reduction)):
+        exact = [rate[k] for rate in rates]
+        assert part.low == pytest.approx(np.quantile(exact, 0.1, method="inverted_cdf"))
+        assert part.high == pytest.approx(np.quantile(exact, 0.9, method="inverted_cdf"))
+    assert found.difference.estimate == pytest.approx((8 - 16) / 40)
+    assert found.reduction.estimate == pytest.approx(0.5)
+
+
+def test_a_wider_level_contains_a_narrower_one():
+    new, old = [errors(i % 3) for i in range(40)], [errors(i % 5) for i in range(40)]
+    narrow, wide = (
+        paired_comparison(new, old, seed=2, resamples=2000, level=v).difference for v in (0.5, 0.95)
+    )
+    assert wide.low < narrow.low < narrow.estimate < narrow.high < wide.high
+    assert (wide.level, narrow.level) == (0.95, 0.5)
+
+
+def test_swapping_the_systems_turns_the_difference_round():
+    new, old = [errors(i % 3) for i in range(20)], [errors(1 + i % 4) for i in range(20)]
+    there, back = (paired_comparison(*pair, seed=1, resamples=500) for pair in ((new, old), (old, new)))
+    assert there.difference.estimate == pytest.approx(-back.difference.estimate)
+    assert there.difference.low == pytest.approx(-back.difference.high)
+    assert there.share_better > 0.5 > back.share_better
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.lists(st.tuples(SENTENCES, SENTENCES, st.sampled_from("xyz")), min_size=1, max_size=8))
+def test_cohorts_add_up_to_the_whole(rows):
+    references, hypotheses, cohorts = zip(*rows, strict=True)
+    counts = word_errors(references, hypotheses)
+    table = wer_by_group(counts, cohorts)
+    whole = total(counts)
+    assert table[["substitutions", "deletions", "insertions"]].to_numpy().sum() == whole.errors
+    assert table.words.sum() == whole.words
+    assert table.utterances.sum() == len(rows)
+    assert sorted(table.group) == sorted(set(cohorts))
+
+
+def test_words_are_compared_as_they_stand():
+    assert count_errors("Play it", "play it").substitutions == 1
+    assert count_errors("play it.", "play it").substitutions == 1
+    assert count_errors("play\tit\n", "play it").errors == 0

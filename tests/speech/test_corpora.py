@@ -5,6 +5,8 @@ import wave
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from echobook.speech.corpora import (
     DIGITS,
@@ -17,6 +19,7 @@ from echobook.speech.corpora import (
     split_digits,
     synthetic_corpus,
 )
+from echobook.speech.synthesis import Voice, synthesise
 
 
 def write_wav(path, samples, *, rate=8000, channels=1):
@@ -65,7 +68,7 @@ def test_bad_wavs_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"b\.wav: \(2, 16"):
         read_wav(tmp_path / "b.wav", sample_rate=8000)
     write_wav(tmp_path / "c.wav", [])
-    with pytest.raises(ValueError, match=r"c\.wav holds no samples"):
+    with pytest.raises(ValueError, match=r"c\.wav holds 0 bytes of samples"):
         read_wav(tmp_path / "c.wav", sample_rate=8000)
 
 
@@ -162,3 +165,83 @@ def test_a_folder_without_recordings_is_named(tmp_path, folder):
         read_digits(tmp_path / "empty")
     with pytest.raises(ValueError, match="no recordings for split 'unseen'"):
         digit_corpus(folder, counts={"unseen": 1}, seed=0)
+
+
+def test_files_that_are_no_wav_are_named(tmp_path):
+    path = tmp_path / "7_ann_3.wav"
+    for content, reason in (
+        (b"", "it ends early"),
+        (b"hello, this is text", "does not start with RIFF"),
+        (b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00", "it ends early"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"7_ann_3\.wav is no WAV file of plain samples \(.*{reason}"):
+            read_wav(path, sample_rate=8000)
+    write_wav(path, range(100))
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(ValueError, match=r"7_ann_3\.wav holds 150 bytes of samples; expected 200"):
+        read_wav(path, sample_rate=8000)
+
+
+@pytest.mark.parametrize("name", ["ten_ann_1", "12_ann_1", "1_ann_x", "1_ann_b_2"])
+def test_other_names_are_refused(tmp_path, name):
+    write_wav(tmp_path / f"{name}.wav", [1])
+    with pytest.raises(ValueError, match=rf"{name}\.wav: expected digit_speaker_index\.wav"):
+        read_digits(tmp_path)
+
+
+def test_recordings_keep_digit_speaker_and_take(folder):
+    rows = read_digits(folder)
+    assert [(r.digit, r.speaker, r.take) for r in rows[:4]] == [
+        (0, "ann", 0), (0, "ann", 10), (0, "ann", 11), (0, "ann", 5),
+    ]  # fmt: skip
+    for row in rows:
+        value = 1 + row.digit + (100 if row.speaker == "bob" else 0)
+        assert torch.equal(row.audio, torch.full((400 + row.take,), value / 32768))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), gap=st.integers(0, 40))
+def test_length_of_a_string_is_its_digits_and_gaps(seed, gap):
+    # 10 samples a digit, each gap of exactly `gap` ms of 8 samples
+    for audio, text, _ in digit_strings(recordings(), 3, generator=generator(seed), gap_ms=(gap, gap)):
+        count = len(text.split())
+        assert len(audio) == 10 * count + 8 * gap * (count + 1)
+
+
+def test_no_recording_serves_two_splits_of_a_corpus(tmp_path):
+    for index in range(12):  # the sample value is the take
+        for digit in (0, 1):
+            write_wav(tmp_path / f"{digit}_ann_{index}.wav", [100 + index] * 20)
+    corpus = digit_corpus(tmp_path, counts={"train": 20, "dev": 20, "test": 20}, seed=3)
+    takes = {
+        name: {round(v * 32768) - 100 for u in rows for v in u.audio[u.audio > 0].unique().tolist()}
+        for name, rows in corpus.splits.items()
+    }
+    assert takes == {"test": set(range(5)), "dev": set(range(5, 10)), "train": {10, 11}}
+
+
+def test_splits_are_drawn_apart(folder):
+    # more strings in one split, or another split beside it, change nothing in the others
+    few = digit_corpus(folder, counts={"train": 3}, seed=4)
+    more = digit_corpus(folder, counts={"test": 5, "train": 6}, seed=4)
+    pairs = zip(few.splits["train"], more.splits["train"], strict=False)
+    assert all(torch.equal(a.audio, b.audio) and a.text == b.text for a, b in pairs)
+    other = digit_corpus(folder, counts={"train": 3}, seed=5)
+    assert [u.text for u in other.splits["train"]] != [u.text for u in few.splits["train"]]
+
+
+def test_synthetic_corpus_says_only_what_it_is_given(tmp_path):
+    corpus = synthetic_corpus(
+        counts={"train": 5}, voices={"train": 2}, seed=0, words=("open", "door"), length=(1, 2),
+        sample_rate=16000, folder=tmp_path,
+    )  # fmt: skip
+    assert set(corpus.words) <= {"open", "door"}
+    assert (corpus.sample_rate, corpus.use.licence) == (16000, "CC0-1.0 (generated)")
+    said = {(u.text, u.speaker) for u in corpus.splits["train"]}
+    assert len(list(tmp_path.glob("*.npy"))) == len(said)  # cached by content: equal ones once
+    for u in corpus.splits["train"]:
+        accent, _, rest = u.speaker.partition("+")
+        variant, pitch, pitch_range, rate = rest.split("/")
+        voice = Voice(accent, variant, int(pitch), int(pitch_range), int(rate))
+        assert torch.equal(u.audio, synthesise(u.text, voice, sample_rate=16000))

@@ -131,3 +131,116 @@ def test_a_wider_beam_is_never_worse_here_and_beats_greedy(seed):
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+class PassOn(torch.nn.Module):
+    def forward(self, frames, lengths):
+        return frames, lengths
+
+
+class CountLabels(torch.nn.Module):
+    """The prediction is the number of labels written, one-hot; so is the state."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.rows = rows
+
+    def initial_state(self, batch):
+        return (torch.full((batch,), -1),)
+
+    def step(self, labels, state):
+        count = (state[0] + 1).clamp_max(self.rows - 1)
+        return eye(self.rows)[count], (count,)
+
+
+class LookUp(torch.nn.Module):
+    def __init__(self, table):
+        super().__init__()
+        self.table = torch.tensor(table, dtype=torch.float64)  # (T, U1, V) probabilities
+
+    def forward(self, encodings, predictions):
+        return torch.einsum("...t,...u,tuv->...v", encodings, predictions, self.table).log()
+
+
+def table_model(table):
+    """A transducer whose probabilities stand in a table; frames are one-hot."""
+    return Transducer(PassOn(), CountLabels(len(table[0])), LookUp(table))
+
+
+def eye(frames):
+    return torch.eye(frames, dtype=torch.float64)
+
+
+# One label; P(blank), P(label) at (t, u). After the label only blanks.
+ONE_LABEL = [[[0.8, 0.2], [0.9, 0.1]], [[0.5, 0.5], [0.6, 0.4]]]
+
+
+def test_beam_adds_alignments_by_hand():
+    # "1" at frame 0: .2 * .9 * .6 = .108, at frame 1: .8 * .5 * .6 = .24; "" : .8 * .5 = .4
+    found = {h.labels: h for h in beam_search(table_model(ONE_LABEL), eye(2), width=50, cap=1)}
+    assert found[()].score == pytest.approx(math.log(0.4))
+    assert found[(1,)].score == pytest.approx(math.log(0.108 + 0.24))
+    assert found[(1,)].times == (1,)  # the more probable alignment
+    assert found[(1, 1)].times == (0, 1)
+    # one label a frame: "1 1" is .2 * .9 * .4 * (blank .6)
+    assert found[(1, 1)].score == pytest.approx(math.log(0.2 * 0.9 * 0.4 * 0.6))
+
+
+def test_beam_finds_what_greedy_misses():
+    # The blank is the best move at both frames (.55), yet the string with one label is more probable:
+    # .45 * 1 * 1 + .55 * .45 * 1 = .6975 against .55 * .55 = .3025
+    table = [[[0.55, 0.45], [1 - 1e-9, 1e-9]], [[0.55, 0.45], [1 - 1e-9, 1e-9]]]
+    (best, second) = beam_search(table_model(table), eye(2), width=2, cap=1)
+    assert best.labels == (1,)
+    assert best.score == pytest.approx(math.log(0.6975), abs=1e-6)
+    assert second.labels == ()
+    assert second.score == pytest.approx(math.log(0.3025), abs=1e-6)
+    (one,) = greedy(table_model(table), eye(2)[None], torch.tensor([2]))
+    assert one.labels == ()
+
+
+def test_greedy_times_and_score_by_hand():
+    # frame 0: label (.6) then blank (.7); frame 1: blank (.9)
+    table = [[[0.4, 0.6], [0.7, 0.3]], [[0.5, 0.5], [0.9, 0.1]]]
+    (one,) = greedy(table_model(table), eye(2)[None], torch.tensor([2]))
+    assert (one.labels, one.times) == ((1,), (0,))
+    assert one.score == pytest.approx(math.log(0.6 * 0.7 * 0.9))
+
+
+def test_the_cap_holds_for_every_frame_of_the_beam():
+    # labels are nearly free: only the cap keeps strings short
+    table = [[[0.01, 0.99]] * 9] * 3
+    for cap in (1, 2):
+        found = beam_search(table_model(table), eye(3), width=100, cap=cap)
+        assert max(len(h.labels) for h in found) == 3 * cap
+        assert all(max(h.times.count(t) for t in range(3)) <= cap for h in found)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_n_best_list_is_in_order_without_twins(seed):
+    net, x = model(seed, sharp=3.0), frames(1, 5, seed)
+    found = beam_search(net, x[0], width=6, cap=2)
+    assert len(found) == len({h.labels for h in found}) == 6
+    scores = [h.score for h in found]
+    assert scores == sorted(scores, reverse=True)
+    assert beam_search(net, x[0], width=6, cap=2, best=3) == found[:3]
+    assert all(len(h.times) == len(h.labels) and list(h.times) == sorted(h.times) for h in found)
+    # a narrow beam loses alignments, never gains: its scores are below the loss-based probability
+    for h in found:
+        target = torch.tensor([h.labels], dtype=torch.long).reshape(1, -1)
+        logits, lengths = net(x, torch.tensor([5]), target)
+        loss = transducer_loss(logits, target, lengths, torch.tensor([len(h.labels)]))
+        assert h.score <= -loss.item() + 1e-9
+
+
+def test_an_utterance_that_has_ended_is_left_alone():
+    net, x = model(2), frames(3, 7, 2)
+    lengths = torch.tensor([7, 0, 3])
+    encodings = net.encoder(x, lengths)[0].detach()
+    decoder = GreedyDecoder(net, 3)
+    decoder.advance(encodings[:, :4], torch.tensor([4, 0, 3]))
+    decoder.advance(encodings[:, 4:], torch.tensor([3, 0, 0]))
+    assert decoder.hypotheses == greedy(net, x, lengths)
+    assert decoder.hypotheses[1].labels == ()
+    assert decoder.hypotheses[1].score == 0
+    assert max(decoder.hypotheses[2].times, default=0) < 3

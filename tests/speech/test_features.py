@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -168,3 +169,89 @@ def test_refusals(call, message):
 
 def test_statistics_are_shape_checked():
     assert Statistics(torch.zeros(2), torch.ones(2)).normalise(torch.ones(3, 5, 2)).shape == (3, 5, 2)
+
+
+@pytest.mark.parametrize(
+    ("rate", "mels", "hz", "expected"),
+    [
+        (8000, 40, 1000.0, [-4.8413, -4.7860, -3.8400, -2.7204, -3.1581, -4.9197, -5.6684, -5.8732]),
+        (16000, 80, 440.0, [-2.6433, -2.8295, -3.1180, 4.7544, -5.6230, -7.2827, -8.0759, -8.5849]),
+    ],
+)
+def test_values_of_kaldi_native_fbank(rate, mels, hz, expected):
+    # kaldi-native-fbank 1.23.0 with our settings (bench/features_peer.py); it transforms in float32
+    time = np.arange(rate // 10) / rate
+    tones = 0.5 * np.sin(2 * np.pi * hz * time) + 0.1 * np.cos(2 * np.pi * 2.7 * hz * time)
+    found = LogMel(sample_rate=rate, mels=mels)(torch.from_numpy(tones.astype(np.float32)))
+    assert found.shape == (8, mels)
+    torch.testing.assert_close(found[0, :: mels // 8], torch.tensor(expected), atol=5e-4, rtol=0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(gain=st.floats(0.5, 2.0), seed=st.integers(0, 1000))
+def test_a_gain_shifts_every_channel(gain, seed):
+    # power goes with the square: 2 log gain, above the floor
+    audio, log_mel = noise(1000, seed), LogMel(floor=1e-30)
+    shift = log_mel(gain * audio) - log_mel(audio)
+    torch.testing.assert_close(shift, torch.full_like(shift, 2 * math.log(gain)), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("rate", "mels"), [(8000, 40), (16000, 80)])
+def test_a_delay_by_one_hop_delays_by_one_frame(rate, mels):
+    log_mel, audio = LogMel(sample_rate=rate, mels=mels), noise(rate // 2)
+    later = log_mel(torch.cat([torch.zeros(log_mel.hop), audio]))
+    assert torch.equal(later[1:], log_mel(audio))
+
+
+@settings(max_examples=10, deadline=None)
+@given(cuts=st.lists(st.integers(0, 6000), max_size=8))
+def test_incremental_equals_batch_at_sixteen_kilohertz(cuts):
+    ends, audio = front_end(sample_rate=16000, mels=80), noise(6000, 4)
+    stream, edges = IncrementalFeatures(ends), [0, *sorted(cuts), 6000]
+    pieces = [stream.push(audio[a:b]) for a, b in itertools.pairwise(edges)]
+    torch.testing.assert_close(torch.cat(pieces), ends(audio), atol=1e-5, rtol=0)
+
+
+def test_incremental_features_keep_little_and_refuse_bad_samples():
+    ends = front_end()
+    stream = IncrementalFeatures(ends)
+    assert stream.push(torch.zeros(0)).shape == (0, 120)
+    for _ in range(50):
+        stream.push(noise(160))
+        assert len(stream.samples) < ends.log_mel.window + 160
+        assert len(stream.frames) < 2 * ends.count
+    with pytest.raises(ValueError, match=r"audio sample .* is not finite"):
+        stream.push(torch.full((400,), math.inf))
+
+
+def test_the_front_end_is_its_parts_in_order():
+    # log-mel, normalise, SpecAugment, then stack: masks are whole channels in every stacked frame
+    ends, audio = front_end(), noise(8000)
+    normal = ends.statistics.normalise(ends.log_mel(audio))
+    masked = spec_augment(normal, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(ends(audio, augment=torch.Generator().manual_seed(2)), stack_frames(masked))
+    thirds = ends(audio, augment=torch.Generator().manual_seed(2)).reshape(-1, 3, 40)
+    silent = (thirds == 0).all(0)
+    assert torch.equal(silent[0], silent[1])
+    assert torch.equal(silent[1], silent[2])
+
+
+def test_spec_augment_draws_widths_and_places_evenly():
+    g, features, hits, widths = torch.Generator().manual_seed(0), torch.ones(10, 8), torch.zeros(8), []
+    for _ in range(2000):
+        masked = spec_augment(features, generator=g, multiplicity=0.0, frequency_ratio=0.5, frequency_masks=1)
+        column = masked[0] == 0
+        hits += column
+        widths.append(int(column.sum()))
+    share = np.bincount(widths, minlength=5) / 2000
+    assert share == pytest.approx([0.2] * 5, abs=0.04)  # widths 0..4, four standard errors
+    assert hits.max() / hits[3] < 1.15  # the middle is covered about as often as any other channel
+
+
+def test_statistics_do_not_depend_on_how_frames_are_grouped():
+    frames = noise(900).reshape(300, 3).double() * 4 + 100
+    whole = global_statistics([frames])
+    parts = global_statistics(frames.split([1, 199, 100]))
+    torch.testing.assert_close(parts.mean, whole.mean)
+    torch.testing.assert_close(parts.deviation, whole.deviation)
+    torch.testing.assert_close(whole.deviation.double(), frames.std(0, unbiased=False), atol=1e-5, rtol=0)

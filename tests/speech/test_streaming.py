@@ -83,3 +83,78 @@ def test_leak_needs_a_frame_inside(at):
 def test_cases_need_an_encoder():
     with pytest.raises(NotImplementedError, match="make_encoder"):
         StreamingCases().make_encoder()
+
+
+class ForgetfulEncoder(CopyEncoder):
+    """Adds the previous frame, but changes the state it was given: a caller cannot branch."""
+
+    def forward(self, frames, lengths):
+        return self.step(frames, self.initial_state(len(frames)))[0], lengths
+
+    def initial_state(self, batch):
+        return torch.zeros(batch, 1, 4)
+
+    def step(self, frames, state):
+        out = frames + torch.cat([state, frames[:, :-1]], dim=1)
+        return out, state.copy_(frames[:, -1:])
+
+
+class NeighbourlyEncoder(CopyEncoder):
+    """Each utterance sees its neighbours in the batch."""
+
+    def forward(self, frames, lengths):
+        return frames - frames.mean(0, keepdim=True), lengths
+
+    def step(self, frames, state):
+        return frames - frames.mean(0, keepdim=True), state
+
+
+class LateEncoder(CopyEncoder):
+    """Streams one frame late: the pieces are right, their places are not."""
+
+    def initial_state(self, batch):
+        return torch.zeros(batch, 1, 4)
+
+    def step(self, frames, state):
+        return torch.cat([state, frames[:, :-1]], dim=1), frames[:, -1:]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "case"),
+    [
+        (ForgetfulEncoder, "test_state_can_be_branched"),
+        (NeighbourlyEncoder, "test_padding_and_neighbours_do_not_matter"),
+        (LateEncoder, "test_uneven_chunks_equal_whole"),
+        (LateEncoder, "test_greedy_labels_and_times_are_equal"),
+    ],
+)
+def test_each_case_catches_its_kind_of_fault(encoder, case):
+    class Broken(StreamingCases):
+        features = 4
+
+        def make_encoder(self):
+            return encoder()
+
+    with pytest.raises(AssertionError):
+        getattr(Broken(), case)()
+
+
+def test_the_cases_pass_an_honest_encoder():
+    class Sound(StreamingCases):
+        features = 4
+
+        def make_encoder(self):
+            return CopyEncoder()
+
+    for name in dir(Sound):
+        if name.startswith("test_"):
+            getattr(Sound(), name)()
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 30])
+def test_every_chunk_size_gives_the_same_encodings(size):
+    torch.manual_seed(0)
+    encoder = LSTMEncoder(6, hidden=10, size=8, layers=3).eval().double()
+    utterance = torch.randn(2, 30, 6, dtype=torch.float64)
+    chunks = [size] * (30 // size)
+    assert streaming_gap(encoder, utterance, chunks) < 1e-12

@@ -1,9 +1,12 @@
 """Synthesis: repeatable in any order, cached by content, settings heard, refusals."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 
+from echobook.speech import synthesis
 from echobook.speech.noise import power
 from echobook.speech.synthesis import ACCENTS, VARIANTS, Voice, random_voices, synthesise, synthesise_all
 
@@ -70,3 +73,70 @@ def test_random_voices_differ_and_repeat():
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_what_was_said_is_read_from_the_cache(tmp_path, monkeypatch):
+    first = synthesise("open the door", Voice(), folder=tmp_path)
+
+    def silent(text, voice):
+        raise AssertionError("said again")
+
+    monkeypatch.setattr(synthesis, "_speak", silent)
+    assert torch.equal(synthesise("open the door", Voice(), folder=tmp_path), first)
+    for text, voice, rate in (
+        ("open a door", Voice(), 8000),
+        ("open the door", Voice(rate=176), 8000),
+        ("open the door", Voice(variant="m2"), 8000),
+        ("open the door", Voice(), 16000),
+    ):
+        with pytest.raises(AssertionError, match="said again"):
+            synthesise(text, voice, sample_rate=rate, folder=tmp_path)
+    monkeypatch.setattr(synthesis, "_library_digest", lambda: "another library")
+    with pytest.raises(AssertionError, match="said again"):
+        synthesise("open the door", Voice(), folder=tmp_path)
+
+
+def test_nothing_half_written_stays_in_the_cache(tmp_path, monkeypatch):
+    def full(handle, array):
+        handle.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="disk full"):
+        synthesise("four", Voice(), folder=tmp_path)
+    assert list(tmp_path.glob("*.npy")) == []
+
+
+def test_several_at_once_are_as_one_by_one(capsys):
+    items = [("one two", Voice()), ("three", Voice("en", "f2", 60, 40, 160)), ("one two", Voice())]
+    together = synthesise_all(items, progress=True)
+    assert "speech synthesis" in capsys.readouterr().err
+    assert all(torch.equal(a, synthesise(*item)) for a, item in zip(together, items, strict=True))
+    assert torch.equal(together[0], together[2])
+    assert synthesise_all([]) == []
+
+
+def test_threads_do_not_disturb_each_other():
+    texts = ["seven", "open the window", "play my music"] * 2
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda text: synthesise(text, Voice()), texts))
+    assert all(
+        torch.equal(audio, synthesise(text, Voice())) for audio, text in zip(found, texts, strict=True)
+    )
+
+
+def test_resampling_keeps_a_tone_and_its_length():
+    tone = (8000 * np.sin(2 * np.pi * 500 * np.arange(22050) / 22050)).astype(np.int16)
+    for rate in (8000, 16000, 22050):
+        audio = synthesis._resample(tone, 22050, rate)
+        assert audio.dtype == np.float32
+        assert len(audio) == pytest.approx(rate, abs=1)
+        peak = np.abs(np.fft.rfft(audio[: rate // 2])).argmax() * 2  # bins of 2 Hz
+        assert peak == pytest.approx(500, abs=2)
+        assert np.abs(audio[rate // 4 : rate // 2]).max() == pytest.approx(8000 / 32768, rel=0.01)
+
+
+def test_a_text_without_sound_is_refused(monkeypatch):
+    monkeypatch.setattr(synthesis, "_say", lambda library, text, voice: None)
+    with pytest.raises(ValueError, match="eSpeak said nothing for '~'; expected pronounceable words"):
+        synthesise("~", Voice())

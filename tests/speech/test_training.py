@@ -184,3 +184,137 @@ def test_refusals():
         train(model(), [], settings=settings(), evaluate=dev_loss)
     with pytest.raises(ValueError, match="expected positive counts"):
         settings(steps=0)
+
+
+class Slope(nn.Module):
+    """One weight; the loss is chosen by each test."""
+
+    def __init__(self, value=0.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(value, dtype=torch.float64))
+
+
+def only(step_loss, value=0.0, **changes):
+    """Train `Slope` on one example without early stopping; return the weight after each evaluation."""
+    net, seen = Slope(value), []
+
+    def note(model):
+        seen.append(model.weight.item())
+        return -len(seen)  # always better: the last weights are kept
+
+    base = {"steps": 1, "batch_size": 1, "warmup": 1, "evaluate_every": 1, "peak_rate": 0.5}
+    plan = TrainingSettings(**(base | changes))
+    history = train(
+        net, [Example(torch.zeros(1, 1), (1,), "u")], settings=plan, evaluate=note, loss=step_loss
+    )
+    return seen, history
+
+
+def test_adam_steps_by_hand():
+    # constant gradient: Adam moves by the rate, which falls with the square root of the step
+    seen, history = only(lambda net, batch: 3 * net.weight, steps=3)
+    rates = [0.5, 0.5 / math.sqrt(2), 0.5 / math.sqrt(3)]
+    assert seen == pytest.approx([-rates[0], -rates[0] - rates[1], -sum(rates)], abs=1e-6)
+    assert history.losses == pytest.approx([0.0, -1.5, 3 * seen[1]])
+    assert history.scores == [(1, -1), (2, -2), (3, -3)]
+
+
+def test_the_gradient_is_clipped_before_the_step():
+    # gradients 100 then 1, clipped at 1: equal moments, so Adam takes a full second step;
+    # unclipped, the second step would be much smaller than the rate
+    factors = iter([100.0, 1.0])
+    seen, _ = only(lambda net, batch: next(factors) * net.weight, steps=2, clip_norm=1.0)
+    assert seen[1] - seen[0] == pytest.approx(-0.5 / math.sqrt(2), rel=1e-4)
+
+
+def test_weight_decay_pulls_towards_zero():
+    seen, _ = only(lambda net, batch: 0 * net.weight, value=1.0, weight_decay=0.1)
+    assert seen[0] == pytest.approx(0.5, abs=1e-6)  # gradient 0.1 * weight, normalised by Adam to the rate
+
+
+def test_a_gradient_that_is_not_finite_names_the_batch():
+    def root(net, batch):
+        return net.weight.abs().sqrt() * 0 + net.weight  # finite value, NaN slope at 0
+
+    with pytest.raises(TrainingStopped, match=r"step 1, utterances u: loss 0\.0, gradient norm nan"):
+        only(root)
+
+
+def test_the_bad_batch_leaves_the_weights_alone():
+    net = model()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(TrainingStopped):
+        train(
+            net, examples(), settings=settings(), evaluate=dev_loss,
+            loss=lambda net, batch: net.loss(*batch[:4]) * math.nan,
+        )  # fmt: skip
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_a_run_cut_off_between_evaluations_goes_on_exactly(tmp_path, stop_after):
+    """Killed in the middle of a step: what was done since the checkpoint is done again, alike."""
+    whole = model()
+    expected = train(whole, examples(), settings=settings(), evaluate=dev_loss, augment=noisy)
+    path, steps = tmp_path / "checkpoint.pt", 0
+
+    def killed(net, batch):
+        nonlocal steps
+        steps += 1
+        if steps == 4 * stop_after + 2:
+            raise KeyboardInterrupt
+        return net.loss(*batch[:4])
+
+    options = {"settings": settings(), "augment": noisy, "checkpoint": path, "evaluate": dev_loss}
+    with pytest.raises(KeyboardInterrupt):
+        train(model(), examples(), loss=killed, **options)
+    resumed = model()
+    found = train(resumed, examples(), **options)
+    assert found.losses == expected.losses
+    assert same(resumed, whole)
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_finished_run_is_not_run_again(tmp_path):
+    path = tmp_path / "c.pt"
+    options = {"settings": settings(), "checkpoint": path, "evaluate": dev_loss}
+    first, again = model(), model()
+    train(first, examples(), **options)
+    found = train(again, examples(), loss=lambda net, batch: 1 / 0, **options)
+    assert len(found.losses) == 12
+    assert same(first, again)
+    early = settings(steps=100, evaluate_every=1, patience=1)
+    scores = iter([1.0, 2.0])
+    stopped = {"settings": early, "checkpoint": tmp_path / "e.pt", "evaluate": lambda net: next(scores)}
+    train(model(), examples(), **stopped)
+    assert len(train(model(), examples(), loss=lambda net, batch: 1 / 0, **stopped).losses) == 2
+
+
+def test_a_batch_depends_on_seed_and_step_alone():
+    data, plan = examples(70), settings()
+    torch.manual_seed(5)
+    one = batch_of_step(data, 9, plan, noisy)
+    torch.manual_seed(6)
+    batch_of_step(data, 3, plan, noisy)
+    two = batch_of_step(data, 9, plan, noisy)
+    assert torch.equal(one.frames, two.frames)
+    assert one.names == two.names
+    other = batch_of_step(data, 9, settings(seed=1), noisy)
+    assert other.names != one.names or not torch.equal(other.frames, one.frames)
+
+
+def test_utterances_without_labels_can_be_batched_and_trained():
+    data = [Example(torch.ones(2, 4), (), "quiet"), Example(torch.ones(3, 4), (1, 2), "said")]
+    batch = collate(data)
+    assert batch.label_lengths.tolist() == [0, 2]
+    assert batch.labels.tolist() == [[1, 1], [1, 2]]
+    assert collate(data[:1]).labels.shape == (1, 0)
+    history = train(model(), data, settings=settings(steps=4), evaluate=lambda net: 0.0)
+    assert all(math.isfinite(loss) for loss in history.losses)
+
+
+def test_progress_is_shown_only_when_asked(capsys):
+    train(model(), examples(), settings=settings(steps=4), evaluate=dev_loss)
+    assert capsys.readouterr().err == ""
+    train(model(), examples(), settings=settings(steps=4), evaluate=dev_loss, progress=True)
+    assert "training" in capsys.readouterr().err

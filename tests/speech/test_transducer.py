@@ -1,6 +1,7 @@
 """Transducer loss: hand literals, enumeration of every alignment, finite differences, invariances,
 refusals."""
 
+import inspect
 import itertools
 import math
 
@@ -323,3 +324,99 @@ def test_a_forbidden_class_is_allowed_and_gets_no_gradient():
 def test_penalty_refuses_bad_scales():
     with pytest.raises(ValueError, match="early_scale=-1"):
         end_time_penalty(torch.zeros(1, 1), 3, early_scale=-1.0)
+
+
+def test_by_hand_three_frames_two_labels():
+    # the lattice of the page about the transducer: (blank, five, two) at each node, P = 0.1808
+    p = torch.tensor(
+        [
+            [[0.6, 0.2, 0.2], [0.5, 0.1, 0.4], [0.8, 0.1, 0.1]],
+            [[0.5, 0.4, 0.1], [0.5, 0.3, 0.2], [0.5, 0.25, 0.25]],
+            [[0.2, 0.5, 0.3], [0.2, 0.3, 0.5], [0.8, 0.1, 0.1]],
+        ],
+        dtype=torch.float64,
+    )[None]
+    problem, logits = (torch.tensor([[1, 2]]), torch.tensor([3]), torch.tensor([2])), p.log().requires_grad_()
+    loss = transducer_loss(logits, *problem)
+    assert loss.item() == pytest.approx(-math.log(0.1808), abs=1e-12)
+    loss.backward()
+    blank, label = 0.6 * 0.212 / 0.1808, 0.2 * 0.268 / 0.1808  # shares of the two moves out of the start
+    assert logits.grad[0, 0, 0].tolist() == pytest.approx([0.6 - blank, 0.2 - label, 0.2])
+    visits = 0.226 * 0.8 / 0.1808  # all paths end by the blank of the last node
+    assert logits.grad[0, 2, 2].tolist() == pytest.approx([visits * 0.8 - 1, 0.1, 0.1])
+
+
+def test_penalised_value_by_hand():
+    # as in test_by_hand_unequal_probabilities, the label costs 1 nat at frame 0 and 3 at frame 1
+    logits = torch.tensor([[[[0.8, 0.2], [0.9, 0.1]], [[0.5, 0.5], [0.6, 0.4]]]], dtype=torch.float64).log()
+    penalty = torch.tensor([[[1.0], [3.0]]], dtype=torch.float64)
+    problem = torch.tensor([[1]]), torch.tensor([2]), torch.tensor([1])
+    loss = transducer_loss(logits, *problem, penalty=penalty)
+    assert loss.item() == pytest.approx(-math.log(0.108 * math.exp(-1) + 0.24 * math.exp(-3)))
+    free = transducer_loss(logits, *problem, penalty=torch.zeros_like(penalty))
+    assert torch.equal(free, transducer_loss(logits, *problem))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS, boost=st.floats(0.0, 2.0))
+def test_fastemit_adds_a_multiple_of_the_label_part(seed, boost):
+    # the gradient is linear in lambda, and the part that grows is zero where no label can be written
+    logits, labels, frames, counts = batch(seed, [(4, 2), (3, 0), (1, 2)])
+    grads = []
+    for weight in (0.0, 1.0, boost):
+        z = logits.clone().requires_grad_()
+        transducer_loss(z, labels, frames, counts, fastemit=weight, reduction="sum").backward()
+        grads.append(z.grad)
+    grown = grads[1] - grads[0]
+    torch.testing.assert_close(grads[2], grads[0] + boost * grown, atol=1e-12, rtol=0)
+    assert grown[1].abs().sum() == 0
+    assert grown[0, :, 2].abs().sum() == 0
+
+
+def test_end_times_may_differ_between_utterances_and_need_not_be_known():
+    ends = torch.tensor([[0.0, 2.0], [3.0, math.nan]])
+    cost = end_time_penalty(ends, 4)
+    assert cost.shape == (2, 4, 2)
+    assert cost[1, :, 0].tolist() == [0, 0, 0, 0]
+    assert cost[0, :, 0].tolist() == [0, 1, 2, 3]
+    assert cost[0, :, 1].tolist() == [0, 0, 0, 1]
+    assert cost[1, :, 1].tolist() == [0, 0, 0, 0]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS)
+def test_more_penalty_never_lowers_the_loss(seed):
+    logits, labels, frames, counts = batch(seed, [(5, 3), (4, 2)])
+    g = torch.Generator().manual_seed(seed)
+    some = torch.rand(2, 5, 3, generator=g, dtype=torch.float64)
+    more = some + torch.rand(2, 5, 3, generator=g, dtype=torch.float64)
+    losses = [
+        transducer_loss(logits, labels, frames, counts, penalty=cost, reduction="none")
+        for cost in (None, some, more)
+    ]
+    assert (losses[0] < losses[1]).all()
+    assert (losses[1] < losses[2]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"logits": torch.zeros(2, 3, 5)}, r"logits have shape \(2, 3, 5\); expected \(B, T, U\+1, V\)"),
+        ({"logits": torch.zeros(2, 0, 3, 5)}, r"logits have shape \(2, 0, 3, 5\)"),
+        ({"labels": torch.ones(2, 3).long()}, r"labels has shape \(2, 3\); .* need \(2, 2\)"),
+        ({"frame_lengths": torch.tensor([3])}, r"frame_lengths has shape \(1,\); .* need \(2,\)"),
+        ({"label_lengths": torch.tensor([[2, 1]])}, r"label_lengths has shape \(1, 2\)"),
+        ({"penalty": torch.zeros(2, 3, 3)}, r"penalty has shape \(2, 3, 3\); .* need \(2, 3, 2\)"),
+        ({"reduction": "average"}, "reduction is 'average'; expected 'mean', 'sum' or 'none'"),
+    ],
+)
+def test_refusals_of_shapes_without_the_shape_checks_of_tests(change, message):
+    # jaxtyping refuses these first under pytest; a notebook has only the kernel's own messages
+    arguments = {
+        "logits": torch.zeros(2, 3, 3, 5),
+        "labels": torch.tensor([[1, 2], [3, 4]]),
+        "frame_lengths": torch.tensor([3, 2]),
+        "label_lengths": torch.tensor([2, 1]),
+    }
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(transducer_loss)(**(arguments | change))

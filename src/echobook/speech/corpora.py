@@ -127,24 +127,40 @@ def read_wav(path: Path, *, sample_rate: int) -> Float[Tensor, " N"]:
     """Samples of a 16-bit mono WAV file in [-1, 1]. Raises ValueError naming the file for any other
     format.
     """
-    with wave.open(str(path), "rb") as file:
-        found = (file.getnchannels(), file.getsampwidth() * 8, file.getframerate())
-        data = file.readframes(file.getnframes())
+    try:
+        with wave.open(str(path), "rb") as file:
+            found = (file.getnchannels(), file.getsampwidth() * 8, file.getframerate())
+            frames = file.getnframes()
+            data = file.readframes(frames)
+    except (EOFError, wave.Error) as error:
+        raise ValueError(
+            f"{path.name} is no WAV file of plain samples ({str(error) or 'it ends early'})"
+        ) from error
     if found != (1, 16, sample_rate):
         raise ValueError(
             f"{path.name}: {found} channels, bits and Hz; expected (1, 16, {sample_rate}): resample it first"
         )
-    if not data:
-        raise ValueError(f"{path.name} holds no samples")
+    if not data or len(data) != 2 * frames:
+        raise ValueError(
+            f"{path.name} holds {len(data)} bytes of samples; expected {2 * frames}, more than 0"
+        )
     return torch.from_numpy(np.frombuffer(data, dtype="<i2").astype(np.float32) / 32768)
 
 
 def read_digits(folder: Path) -> list[Recording]:
-    """All `{digit}_{speaker}_{index}.wav` files of a folder, sorted by name; 8 kHz."""
+    """All `{digit}_{speaker}_{index}.wav` files of a folder, sorted by name; 8 kHz.
+
+    Raises FileNotFoundError when there is none, ValueError naming a file with another name or format.
+    """
     paths = sorted(folder.glob("*_*_*.wav"))
     if not paths:
         raise FileNotFoundError(f"no files named digit_speaker_index.wav in {folder.name}/")
     parts = [(path, path.stem.split("_")) for path in paths]
+    for path, (digit, *_, take) in parts:
+        if not (
+            len(path.stem.split("_")) == 3 and digit.isdecimal() and int(digit) < 10 and take.isdecimal()
+        ):
+            raise ValueError(f"{path.name}: expected digit_speaker_index.wav, such as 7_ann_32.wav")
     return [Recording(int(d), s, int(i), read_wav(path, sample_rate=8000)) for path, (d, s, i) in parts]
 
 
@@ -202,15 +218,22 @@ def digit_strings(
 
 
 def digit_corpus(
-    folder: Path, *, counts: Mapping[str, int], seed: int, held_out: Sequence[str] = ()
+    folder: Path,
+    *,
+    counts: Mapping[str, int],
+    seed: int,
+    held_out: Sequence[str] = (),
+    digits: tuple[int, int] = (2, 7),
 ) -> SpeechCorpus:
-    """Digit strings from the FSDD recordings in `folder`; `counts` gives strings for each split wanted."""
+    """Digit strings from the FSDD recordings in `folder`; `counts` gives strings for each split wanted,
+    `digits` the fewest and most digits of a string.
+    """
     splits = split_digits(read_digits(folder), held_out)
     unknown = set(counts) - set(splits)
     if unknown:
         raise ValueError(f"no recordings for split {sorted(unknown)[0]!r}; there are {sorted(splits)}")
     made = {
-        name: digit_strings(splits[name], count, generator=_generator(seed, name))
+        name: digit_strings(splits[name], count, generator=_generator(seed, name), digits=digits)
         for name, count in counts.items()
     }
     hashes = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("*_*_*.wav")}
