@@ -1,0 +1,100 @@
+"""Missed and double embeddings over random interleavings, by what a worker decides on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from echobook.data.generators.interactions import Interaction, deliveries, interactions
+from echobook.store.events import Event
+from echobook.store.faults import StaleReplica
+from echobook.store.interleave import Make, Outcome, Ticks, interleave
+from echobook.store.memory import MemoryStore
+from echobook.store.port import Store
+from echobook.store.protocol import Embed, Look, TwoTables, read_again, returned
+from echobook.store.sealing import KeyRing
+from echobook.store.sweeping import recover
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to decide: on what image, and whether the embedding is claimed with a condition."""
+
+    look: Look = returned
+    claims: bool = True
+
+
+VARIANTS = {
+    "returned": Variant(),
+    "returned-no-claim": Variant(claims=False),
+    "strong-read": Variant(partial(read_again, consistent=True)),
+    "eventual-read": Variant(partial(read_again, consistent=False)),
+    "eventual-read-no-claim": Variant(partial(read_again, consistent=False), claims=False),
+}
+
+
+def race(
+    variant: Variant,
+    *,
+    runs: int,
+    seed: int,
+    follow_ups: float = 0.8,
+    duplicates: float = 0.1,
+    losses: float = 0.02,
+    lag_s: float = 0.02,
+    kill: float = 0.0,
+    opened: Callable[[], Store] = MemoryStore,
+) -> list[Outcome]:
+    """Run `runs` random interleavings of one interaction's deliveries each, over a lagging replica.
+
+    `lag_s`: mean lag of one of three replicas, in seconds; a call takes a millisecond. `kill`: probability
+    that a worker dies before a call; what the dead left is then finished by the sweeper. Deterministic for
+    a seed.
+    """
+    rng, keys = np.random.default_rng([seed, 1]), KeyRing.generate()
+    stream = interactions(seed=seed, count=runs, follow_ups=follow_ups, context_bytes=40)
+    found = []
+    for interaction in stream:
+        clock = Ticks()
+        store = StaleReplica(opened(), rng, clock=clock, lag_s=lag_s)
+        events = _delivered(interaction, rng, duplicates, losses)
+        if events:
+            found.append(
+                interleave(
+                    _maker(variant, store, keys),
+                    events,
+                    rng,
+                    clock=clock,
+                    kill=kill,
+                    recover=recover if kill else None,
+                )
+            )
+    return found
+
+
+def _maker(variant: Variant, store: Store, keys: KeyRing) -> Make:
+    def make(clock: Callable[[], float], embed: Embed, name: str) -> TwoTables:
+        return TwoTables(store, keys, clock, embed, name, look=variant.look, claims=variant.claims)
+
+    return make
+
+
+def _delivered(
+    interaction: Interaction, rng: np.random.Generator, duplicates: float, losses: float
+) -> list[Event]:
+    """Events of one interaction with copies and losses; the scheduler mixes their order anyway."""
+    seed = int(rng.integers(2**31))
+    return [event for _, event in deliveries([interaction], seed=seed, duplicates=duplicates, losses=losses)]
+
+
+def rates(outcomes: list[Outcome]) -> dict[str, int]:
+    """Count the interleavings, those that want an embedding, miss it, double it, end ready, and the kills."""
+    return {
+        "runs": len(outcomes),
+        "wanted": sum(one.wanted for one in outcomes),
+        "missed": sum(one.missed for one in outcomes),
+        "doubled": sum(one.doubled for one in outcomes),
+        "ready": sum(one.ready for one in outcomes),
+        "kills": sum(one.kills for one in outcomes),
+    }

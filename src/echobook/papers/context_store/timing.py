@@ -1,0 +1,120 @@
+"""Is the vector there when the user answers? The real pipeline in simulated time, against the embedding's
+time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from echobook.data.generators.interactions import Interaction, deliveries, interactions
+from echobook.papers.context_store.costs import START_S
+from echobook.store.events import Event
+from echobook.store.memory import MemoryStore
+from echobook.store.pipeline import Pipeline, simulated
+from echobook.store.protocol import TwoTables
+from echobook.store.sealing import KeyRing
+from echobook.store.simulated_time import run_simulated
+from echobook.store.vectors import hashed_trigrams
+
+CALLS = {"write": 2, "fetch": 1, "publish": 2, "read": 1}  # store calls behind each step of the pipeline
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one simulated stream came to.
+
+    Attributes:
+        hits: for each follow-up, whether its vector was read in time.
+        windows: seconds from the embedding being wanted to the follow-up's audio, a follow-up.
+        embed_p99_s: 99th percentile of the simulated embedding times.
+        embeddings: embeddings made.
+        interactions: interactions played.
+    """
+
+    hits: list[bool]
+    windows: list[float]
+    embed_p99_s: float
+    embeddings: int
+    interactions: int
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of follow-ups whose vector was there."""
+        return sum(self.hits) / len(self.hits)
+
+
+def latencies(
+    rng: np.random.Generator, *, embed_s: float, call_s: float = 0.004, spread: float = 0.4
+) -> Callable[[str], float]:
+    """Return log-normal latencies by the pipeline's verbs: medians `call_s` a store call, `embed_s`
+    embedding."""
+
+    def latency(verb: str) -> float:
+        median, calls = (embed_s, 1) if verb == "embed" else (call_s, CALLS[verb])
+        return float(median * rng.lognormal(0.0, spread, calls).sum())
+
+    return latency
+
+
+def simulate(
+    *,
+    seed: int,
+    count: int,
+    embed_s: float,
+    follow_ups: float = 0.1,
+    rate: float = 10.0,
+    embedders: int = 4,
+    deadline_s: float = 0.05,
+    trigger_early: bool = False,
+) -> Timing:
+    """Play a stream through the pipeline in simulated time. Deterministic for a seed.
+
+    `embed_s`: median embedding time. `embedders`: how many run at once. `deadline_s`: what the recogniser
+    waits for the read. `trigger_early`: embed every interaction, as without the wait for the microphone's
+    event.
+    """
+    rng = np.random.default_rng([seed, 2])
+    stream = interactions(seed=seed, count=count, follow_ups=follow_ups, rate=rate)
+    delays = latencies(rng, embed_s=embed_s)
+    drawn: list[float] = []
+
+    def latency(verb: str) -> float:
+        seconds = delays(verb)
+        if verb == "embed":
+            drawn.append(seconds)
+        return seconds
+
+    hits, embeddings = run_simulated(_play(stream, seed, latency, embedders, deadline_s))
+    windows = [one.next_at - one.events[-1].at for one in stream if one.follow_up]
+    p99 = float(np.percentile(drawn, 99)) if drawn else 0.0
+    return Timing(hits, windows, p99, embeddings, len(stream))
+
+
+async def _play(
+    stream: Sequence[Interaction],
+    seed: int,
+    latency: Callable[[str], float],
+    embedders: int,
+    deadline_s: float,
+) -> tuple[list[bool], int]:
+    loop, store, keys = asyncio.get_running_loop(), MemoryStore(), KeyRing.generate()
+
+    def make(name: str) -> TwoTables:
+        return TwoTables(store, keys, lambda: START_S + loop.time(), hashed_trigrams, name)
+
+    pipeline = Pipeline(make, run=simulated(latency), writers=8, embedders=embedders)
+
+    async def source() -> AsyncIterator[tuple[float, Event]]:
+        for at, event in deliveries(stream, seed=seed):
+            await asyncio.sleep(max(0.0, at - loop.time()))
+            yield at, event
+
+    async def follow_up(interaction: Interaction) -> bool:
+        await asyncio.sleep(interaction.next_at - loop.time())
+        return await pipeline.read(interaction.name, deadline_s) is not None
+
+    readers = [asyncio.create_task(follow_up(one)) for one in stream if one.follow_up]
+    await pipeline.run(source())
+    hits = list(await asyncio.gather(*readers))
+    return hits, sum(worker.tally.embeddings for worker in pipeline.workers)

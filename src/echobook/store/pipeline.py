@@ -1,0 +1,197 @@
+"""The pipeline: event source -> bounded queue -> writers -> bounded queue -> embedders -> deadline reads.
+
+A full queue makes its producer wait (back-pressure): a slow embedder first fills its queue, then holds the
+writers, then the source; nothing is dropped and memory is bounded. Each writer has its own share of the
+interactions, and takes what waits, up to a batch, so that under load one transaction, batch call or update
+serves many events. What fails is reported and goes without
+context; the pipeline runs on.
+"""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from echobook.store.errors import StoreError
+from echobook.store.events import Event
+from echobook.store.items import Item
+from echobook.store.protocol import TwoTables
+
+
+class Run(Protocol):
+    """How a blocking call of the store or the embedder is made; `verb` names it."""
+
+    def __call__(self, verb: str, call: Callable[[], Any]) -> Awaitable[Any]: ...
+
+
+async def inline(verb: str, call: Callable[[], Any]) -> Any:
+    """Make the call at once: right for the embedded store, whose calls take microseconds."""
+    return call()
+
+
+def threads(pool: Executor) -> Run:
+    """Make calls in a pool: right for servers."""
+
+    async def run(verb: str, call: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(pool, call)
+
+    return run
+
+
+def simulated(latency: Callable[[str], float]) -> Run:
+    """Wait the seconds that `latency` says for a verb, then make the call: for simulated time."""
+
+    async def run(verb: str, call: Callable[[], Any]) -> Any:
+        await asyncio.sleep(latency(verb))
+        return call()
+
+    return run
+
+
+@dataclass
+class Report:
+    """What a run of the pipeline did; times in seconds of the loop's clock."""
+
+    events: int = 0
+    batches: int = 0
+    embedded: int = 0
+    failures: list[str] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)  # from due to written, an event
+    longest_queue: int = 0
+
+    def percentile(self, share: float) -> float:
+        """Return a percentile of the waits, `share` in [0, 100]."""
+        return float(np.percentile(self.waits, share))
+
+
+class Pipeline:
+    """Writers and embedders over workers' views of one store."""
+
+    def __init__(
+        self,
+        make: Callable[[str], TwoTables],
+        *,
+        run: Run = inline,
+        writers: int = 1,
+        embedders: int = 1,
+        queue: int = 1000,
+        batch: int = 64,
+        linger_s: float = 0.0,
+    ) -> None:
+        """`make`: a worker's view by its name. `queue`: bound of both queues. `batch`: most events a write.
+
+        `linger_s`: how long a writer waits for a fuller batch; events of one interaction in a batch make one
+        update, so a little waiting saves writes.
+        """
+        if min(writers, embedders, queue, batch) < 1:
+            raise StoreError(
+                f"pipeline: expected at least one each, got {writers}, {embedders}, {queue}, {batch}"
+            )
+        self.report = Report()
+        self._run, self._batch, self._linger = run, batch, linger_s
+        self._writers = [make(f"writer{number}") for number in range(writers)]
+        self._embedders = [make(f"embedder{number}") for number in range(embedders)]
+        self._events: list[asyncio.Queue[tuple[float, Event]]] = [asyncio.Queue(queue) for _ in self._writers]
+        self._claims: asyncio.Queue[tuple[Item, str]] = asyncio.Queue(queue)
+
+    @property
+    def workers(self) -> Sequence[TwoTables]:
+        """All views, for their tallies."""
+        return [*self._writers, *self._embedders]
+
+    async def submit(self, event: Event, due: float | None = None) -> None:
+        """Queue an event, waiting while the queue is full. `due`: when it was to arrive, loop time."""
+        queue = self._events[zlib.crc32(event.interaction.encode()) % len(self._events)]
+        await queue.put((asyncio.get_running_loop().time() if due is None else due, event))
+        self.report.longest_queue = max(self.report.longest_queue, queue.qsize())
+
+    async def run(self, source: AsyncIterable[tuple[float, Event]]) -> Report:
+        """Handle a source of (due time, event) to its end, embeddings included, and return the report."""
+        async with self:
+            async for due, event in source:
+                await self.submit(event, due)
+            await self.drain()
+        return self.report
+
+    async def __aenter__(self) -> "Pipeline":
+        """Start the workers."""
+        bodies = [self._write(*pair) for pair in zip(self._writers, self._events, strict=True)]
+        bodies += [self._embed(worker) for worker in self._embedders]
+        self._tasks = [asyncio.create_task(body) for body in bodies]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop the workers."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def drain(self) -> None:
+        """Wait until all that was submitted is written and embedded. Raises what a worker died of."""
+        for queue in (*self._events, self._claims):
+            waiting = asyncio.create_task(queue.join())
+            done, _ = await asyncio.wait({waiting, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            for task in done:
+                task.result()
+
+    async def read(self, interaction: str, deadline_s: float) -> bytes | None:
+        """Return the vector as far as it is there within the deadline, else None. Never raises StoreError."""
+        reader = self._writers[0]
+        try:
+            return await asyncio.wait_for(
+                self._run("read", lambda: reader.read(interaction)), timeout=deadline_s
+            )
+        except TimeoutError:
+            return None
+
+    async def _write(self, worker: TwoTables, queue: "asyncio.Queue[tuple[float, Event]]") -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            taken = [await queue.get()]
+            if self._linger and queue.qsize() < self._batch:
+                await asyncio.sleep(self._linger)
+            while len(taken) < self._batch and not queue.empty():
+                taken.append(queue.get_nowait())
+            claimed = await self._attempt(worker, [event for _, event in taken])
+            now = loop.time()
+            self.report.waits += [now - due for due, _ in taken]
+            self.report.events += len(taken)
+            self.report.batches += 1
+            for claim in claimed:
+                await self._claims.put(claim)
+            for _ in taken:
+                queue.task_done()
+
+    async def _attempt(self, worker: TwoTables, events: list[Event]) -> list[tuple[Item, str]]:
+        """Write a batch; when it fails, each event by itself, so that one bad event harms no other."""
+        try:
+            claimed: list[tuple[Item, str]] = await self._run("write", lambda: worker.write(events))
+            return claimed
+        except StoreError as error:
+            if len(events) == 1:
+                self.report.failures.append(f"{events[0].code}: {type(error).__name__}")
+                return []
+        return [claim for event in events for claim in await self._attempt(worker, [event])]
+
+    async def _embed(self, worker: TwoTables) -> None:
+        while True:
+            image, token = await self._claims.get()
+            try:
+                self.report.embedded += await self._embedding(worker, image, token)
+            except StoreError as error:
+                self.report.failures.append(f"embedding: {type(error).__name__}")
+            finally:
+                self._claims.task_done()
+
+    async def _embedding(self, worker: TwoTables, image: Item, token: str) -> bool:
+        interaction = str(image["interaction"])
+        texts = await self._run("fetch", lambda: worker.collect(image))
+        if texts is None:
+            return False
+        vector = await self._run("embed", lambda: worker.vector(texts))
+        return bool(await self._run("publish", lambda: worker.publish(interaction, vector, token)))

@@ -1,0 +1,67 @@
+"""Context vectors as bytes, a small embedder, and reading a vector before a deadline.
+
+A context vector is an array of one row a text. The embedder here hashes character trigrams: it needs no model
+and is deterministic; a recogniser passes its own encoder in its place.
+"""
+
+import struct
+import time
+import zlib
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from jaxtyping import Float16
+
+from echobook.store.errors import StoreError
+
+_SHAPE = struct.Struct(">HH")
+
+
+def pack(vector: Float16[np.ndarray, "K D"]) -> bytes:
+    """Return an array of K texts by D features as bytes: both sizes, then the numbers row by row."""
+    return _SHAPE.pack(*vector.shape) + np.ascontiguousarray(vector, dtype="<f2").tobytes()
+
+
+def unpack(data: bytes) -> Float16[np.ndarray, "K D"]:
+    """Return the array of some bytes. Raises StoreError for bytes of another length than they announce."""
+    rows, columns = _SHAPE.unpack_from(data) if len(data) >= _SHAPE.size else (0, 0)
+    if len(data) != _SHAPE.size + 2 * rows * columns:
+        raise StoreError(f"not a context vector: {len(data)} bytes for {rows} by {columns} numbers")
+    return np.frombuffer(data, dtype="<f2", offset=_SHAPE.size).reshape(rows, columns).astype(np.float16)
+
+
+def hashed_trigrams(texts: Mapping[str, bytes], *, features: int = 128) -> bytes:
+    """Embed texts by signed hashing of their trigrams: one packed row of unit length a text."""
+    rows = np.zeros((len(texts), features))
+    for row, text in zip(rows, texts.values(), strict=True):
+        padded = b" " + text + b" "
+        for start in range(len(padded) - 2):
+            code = zlib.crc32(padded[start : start + 3])
+            row[code % features] += 1 if code & 0x8000 else -1
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return pack((rows / np.maximum(norms, 1e-9)).astype(np.float16))
+
+
+def read_within(
+    read: Callable[[], bytes | None],
+    deadline_s: float,
+    *,
+    poll_s: float = 0.005,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bytes | None:
+    """Ask for a vector until it is there or `deadline_s` seconds have passed, then None.
+
+    `read` is a design's `read` bound to an interaction; it never raises, so neither does this. The first
+    question is asked even with a deadline of zero. An answer that comes after the deadline counts as None:
+    the recogniser has already gone on without context.
+    """
+    end = clock() + deadline_s
+    while True:
+        vector = read()
+        left = end - clock()
+        if vector is not None:
+            return vector if left >= 0 or deadline_s == 0 else None
+        if left <= 0:
+            return None
+        sleep(min(poll_s, left))
