@@ -132,8 +132,9 @@ class Pipeline:
 
     async def drain(self) -> None:
         """Wait until all that was submitted is written and embedded. Raises what a worker died of."""
-        for queue in (*self._events, self._claims):
-            waiting = asyncio.create_task(queue.join())
+        joins = [*(queue.join() for queue in self._events), self._claims.join()]
+        for join in joins:
+            waiting = asyncio.create_task(join)
             done, _ = await asyncio.wait({waiting, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             for task in done:
