@@ -1,8 +1,8 @@
 """The chapter's data: training frames, evaluation frames, and the frames of the controls made from them.
 
-Names of frames: ``transfer`` (and ``transfer-random`` with negatives from anywhere, ``transfer-shuffled``
-with permuted labels), then for each target ``<target>`` (training), ``<target>-dev``, ``<target>-test``, and
-for the target of the ablations ``<target>-noise-<percent>`` and ``<target>-merged``.
+Names of frames: ``transfer`` (``transfer-random`` with negatives from anywhere, ``transfer-shuffled`` with
+permuted labels); for each target ``<target>-all`` (training), ``<target>`` (a sample), ``<target>-dev``,
+``<target>-test``; for the target of the ablations ``<target>-noise-<percent>`` and ``<target>-merged``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -98,7 +98,7 @@ def derived_frames(
 def public_material(*, seed: int, noise: Sequence[int], merged: tuple[int, int], cap: int) -> Material:
     """WikiQA and TREC-QA as targets, SQuAD's development sentences for transfer.
 
-    WikiQA trains on questions with a positive, TREC-QA on its hand-labelled set: ``cap`` random pairs each.
+    WikiQA trains on questions with a positive, TREC-QA on its hand-labelled set; samples hold ``cap`` pairs.
     Evaluation frames hold clean questions only.
 
     Raises:
@@ -122,6 +122,7 @@ def _target_frames(name: str, corpus: QACorpus, cap: int, seed: int) -> dict[str
     train = counted(corpus.rows("train"), "no-all-negative")
     return {
         name: train.sample(min(cap, len(train)), random_state=seed).reset_index(drop=True),
+        f"{name}-all": train,
         f"{name}-dev": counted(corpus.rows("validation"), "clean"),
         f"{name}-test": counted(corpus.rows("test"), "clean"),
     }
@@ -135,7 +136,8 @@ def generated_material(
     frames = {
         "transfer": world.rows("transfer"),
         "transfer-random": world.rows("transfer-random"),
-        "facts": counted(world.rows("train"), "no-all-negative"),
+        "facts": world.rows("train"),
+        "facts-all": world.rows("train"),
         "facts-dev": counted(world.rows("validation"), "clean"),
         "facts-test": counted(world.rows("test"), "clean"),
     }

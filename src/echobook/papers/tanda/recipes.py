@@ -31,7 +31,7 @@ from echobook.text.heads import Classifier, PairHead, PoolerHead
 from echobook.text.inference import predict
 
 TASK = "answers"
-KEPT = 2  # models of first stages that stay in memory
+KEPT = 3  # models of first stages that stay in memory
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,9 @@ class Bench:
 
     def train(self, recipe: Recipe) -> Classifier:
         """The model at the end of a recipe."""
-        model = self._fresh(recipe)
+        model = self.fresh(recipe)
         done = 0
-        if len(recipe.stages) > 1:
+        if len(recipe.stages) > 1 or recipe in self._kept:
             model.load_state_dict(self._first_stage(recipe))
             done = 1
         for number, stage in enumerate(recipe.stages[done:], start=done):
@@ -160,7 +160,8 @@ class Bench:
             self._kept.popitem(last=False)
         return self._kept[first]
 
-    def _fresh(self, recipe: Recipe) -> Classifier:
+    def fresh(self, recipe: Recipe) -> Classifier:
+        """Start and head of a recipe, before any training."""
         encoder: Any = self.starts.encoder(recipe.start, seed=self.seed)
         width = int(encoder.config.hidden_size)
         head = (

@@ -2,7 +2,8 @@
 
 Every TANDA row has ``transfer`` updates on the transfer set and ``adapt`` updates on the target; every
 one-step row (plain fine-tuning FT, merged) has their sum, so that totals are equal. Transfer only is the
-paper's theta_1 and stops at ``transfer``. Controls, noise and the learning-rate grid use one target.
+paper's theta_1 and stops at ``transfer``. The main rows train on ``<target>-all``. Controls, noise and the
+learning-rate grid are on one target, with a smaller budget and a sample of its pairs, ``<target>``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,17 +72,26 @@ class Budget:
 
 
 def main_rows(targets: Sequence[str], budget: Budget) -> dict[str, Row]:
-    """``transfer-only``, and ``<target>/ft`` and ``<target>/tanda`` for each target.
-
-    All are scored on test, those of the first target on dev too.
-    """
+    """``transfer-only``, and ``<target>/ft`` and ``<target>/tanda`` on all training pairs, scored on test."""
     only = budget.two_steps("transfer", "transfer").first()
-    rows = {"transfer-only": Row(only, tuple(f"{target}-test" for target in targets))}
-    for target in targets:
-        scored = (f"{target}-test", *([f"{target}-dev"] if target == targets[0] else []))
-        rows[f"{target}/tanda"] = Row(budget.two_steps("transfer", target), scored)
-        rows[f"{target}/ft"] = Row(budget.one_step(target), scored)
-    return rows
+    tests = {target: (f"{target}-test",) for target in targets}
+    rows = {
+        f"{target}/tanda": Row(budget.two_steps("transfer", f"{target}-all"), test)
+        for target, test in tests.items()
+    }
+    rows["transfer-only"] = Row(only, sum(tests.values(), ()))
+    return rows | {
+        f"{target}/ft": Row(budget.one_step(f"{target}-all"), test) for target, test in tests.items()
+    }
+
+
+def base_rows(target: str, budget: Budget) -> dict[str, Row]:
+    """FT and TANDA that the ablations are compared with, scored on test and dev."""
+    scored = (f"{target}-test", f"{target}-dev")
+    return {
+        "tanda": Row(budget.two_steps("transfer", target), scored),
+        "ft": Row(budget.one_step(target), scored),
+    }
 
 
 def control_rows(target: str, budget: Budget, *, starts: Sequence[str], pooler: bool) -> dict[str, Row]:
@@ -98,7 +108,7 @@ def control_rows(target: str, budget: Budget, *, starts: Sequence[str], pooler: 
     if pooler:
         recipes["ft-pooler"] = budget.one_step(target, head="pooler")
         recipes["tanda-pooler"] = budget.two_steps("transfer", target, head="pooler")
-    return {f"{target}/{name}": Row(recipe, (f"{target}-test",)) for name, recipe in recipes.items()}
+    return {name: Row(recipe, (f"{target}-test",)) for name, recipe in recipes.items()}
 
 
 def noise_rows(target: str, budget: Budget, percents: Sequence[int]) -> dict[str, Row]:
@@ -107,8 +117,8 @@ def noise_rows(target: str, budget: Budget, percents: Sequence[int]) -> dict[str
     for percent in percents:
         data = f"{target}-noise-{percent}"
         scored = (f"{target}-test",)
-        rows[f"{target}/ft-noise-{percent}"] = Row(budget.one_step(data), scored)
-        rows[f"{target}/tanda-noise-{percent}"] = Row(budget.two_steps("transfer", data), scored)
+        rows[f"ft-noise-{percent}"] = Row(budget.one_step(data), scored)
+        rows[f"tanda-noise-{percent}"] = Row(budget.two_steps("transfer", data), scored)
     return rows
 
 
@@ -117,6 +127,6 @@ def rate_rows(target: str, budget: Budget, rates: Mapping[str, float]) -> dict[s
     rows = {}
     for name, rate in rates.items():
         scored = (f"{target}-dev",)
-        rows[f"{target}/ft-rate-{name}"] = Row(budget.one_step(target, rate=rate), scored)
-        rows[f"{target}/tanda-rate-{name}"] = Row(budget.two_steps("transfer", target, rate=rate), scored)
+        rows[f"ft-rate-{name}"] = Row(budget.one_step(target, rate=rate), scored)
+        rows[f"tanda-rate-{name}"] = Row(budget.two_steps("transfer", target, rate=rate), scored)
     return rows
