@@ -7,6 +7,7 @@ import pandas as pd
 
 from echobook.data.generators.interactions import Interaction, interactions
 from echobook.store.designs import DESIGNS
+from echobook.store.events import Event
 from echobook.store.memory import MemoryStore
 from echobook.store.port import Store
 from echobook.store.protocol import Tally, TwoTables, drive
@@ -77,3 +78,18 @@ def crossover(table: pd.DataFrame, first: str, second: str, column: str = "write
         return None
     (low, high), (before, after) = sizes[at : at + 2], gaps[at : at + 2]
     return float(low + (high - low) * before / (before - after))
+
+
+def trace(design: TwoTables, events: Sequence[Event]) -> pd.DataFrame:
+    """Handle events one by one and return a row for each store call: event, call, and the units it cost."""
+    rows: list[dict[str, object]] = []
+    for event in events:
+        steps, call = design.steps(event), ""
+        spent = (design.store.spent.write_units, design.store.spent.read_units)
+        while (following := next(steps, None)) is not None or call:
+            now = (design.store.spent.write_units, design.store.spent.read_units)
+            if call:
+                units = {"write units": now[0] - spent[0], "read units": now[1] - spent[1]}
+                rows.append({"event": str(event.code), "call": call, **units})
+            spent, call = now, following or ""
+    return pd.DataFrame(rows)
