@@ -74,7 +74,8 @@ def turns(events: ir.Table, *, gap_s: float, by_text: bool = False) -> ir.Table:
     _check(events, gap_s)
     clean = _clean(events, by_text)
     order = [clean.sequence] if "sequence" in clean.columns else []
-    window = ibis.window(group_by=clean.device, order_by=[*order, clean.time, clean.text, clean.state])
+    order += [clean.time, clean.text, clean.state, clean.outcome.fill_null(-1.0)]  # no ties but equal rows
+    window = ibis.window(group_by=clean.device, order_by=order)
     ahead = clean.mutate(
         silence=clean.time.lead().over(window) - clean.time, next_state=clean.state.lead().over(window)
     )

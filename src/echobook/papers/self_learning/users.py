@@ -13,6 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from jaxtyping import Int
 
 from echobook.data.requests import RequestWorld
@@ -156,18 +159,17 @@ def uneven(log: pd.DataFrame, *, seed: int, pause_s: float = 12.0, rest_s: float
 def write_log(
     shop: Catalogue, users: Users, folder: Path, *, turns: int, seed: int, part: int = 1_000_000
 ) -> None:
-    """Write a simulated log of exactly `turns` turns as Parquet files of at most `part` turns.
+    """Write a log of exactly `turns` turns as Parquet files of at most `part` turns, with the real columns.
 
-    Only the columns a real log has are written; parts differ in devices and are drawn from seeds `seed`,
-    `seed` + 1, and so on. Memory: one part.
+    One part is simulated; every further one says the same on other devices. Memory: one part.
     """
     folder.mkdir(parents=True)
+    log = simulate(shop, users, sessions=min(turns, part), seed=seed)  # each session has a turn or more
+    order = np.argsort(log.session.to_numpy(), kind="stable")[: min(turns, part)]  # whole sessions
+    piece = pa.Table.from_pandas(log.iloc[order][list(COLUMNS)], preserve_index=False)
     for number, start in enumerate(range(0, turns, part)):
-        size = min(part, turns - start)
-        log = simulate(shop, users, sessions=size, seed=seed + number)  # each has a turn or more
-        log = log.iloc[np.argsort(log.session.to_numpy(), kind="stable")[:size]]  # whole sessions
-        named = log[list(COLUMNS)].assign(device=log.device + number * part)
-        named.to_parquet(folder / f"part-{number:04}.parquet", index=False)
+        shifted = piece.set_column(0, "device", pc.add(piece["device"], number * part))
+        pq.write_table(shifted.slice(0, turns - start), folder / f"part-{number:04}.parquet")
 
 
 def _turn(
