@@ -3,7 +3,8 @@
 Every TANDA row has ``transfer`` updates on the transfer set and ``adapt`` updates on the target; every
 one-step row (plain fine-tuning FT, merged) has their sum, so that totals are equal. Transfer only is the
 paper's theta_1 and stops at ``transfer``. The main rows train on ``<target>-all``. Controls, noise and the
-learning-rate grid are on one target, with a smaller budget and a sample of its pairs, ``<target>``.
+learning-rate grid are on one target, with a smaller budget and a sample of its pairs, ``<target>``, and are
+scored on its development set, which is smaller.
 """
 
 from collections.abc import Mapping, Sequence
@@ -86,8 +87,8 @@ def main_rows(targets: Sequence[str], budget: Budget) -> dict[str, Row]:
 
 
 def base_rows(target: str, budget: Budget) -> dict[str, Row]:
-    """FT and TANDA that the ablations are compared with, scored on test and dev."""
-    scored = (f"{target}-test", f"{target}-dev")
+    """FT and TANDA that the ablations are compared with, scored on dev."""
+    scored = (f"{target}-dev",)
     return {
         "tanda": Row(budget.two_steps("transfer", target), scored),
         "ft": Row(budget.one_step(target), scored),
@@ -95,7 +96,7 @@ def base_rows(target: str, budget: Budget) -> dict[str, Row]:
 
 
 def control_rows(target: str, budget: Budget, *, starts: Sequence[str], pooler: bool) -> dict[str, Row]:
-    """Order, merging, controls on the transfer set, other starts and the pooler head, scored on test."""
+    """Order, merging, controls on the transfer set, other starts and the pooler head, scored on dev."""
     recipes = {
         "merged": budget.one_step(f"{target}-merged"),
         "reversed": budget.reversed(target),
@@ -108,15 +109,15 @@ def control_rows(target: str, budget: Budget, *, starts: Sequence[str], pooler: 
     if pooler:
         recipes["ft-pooler"] = budget.one_step(target, head="pooler")
         recipes["tanda-pooler"] = budget.two_steps("transfer", target, head="pooler")
-    return {name: Row(recipe, (f"{target}-test",)) for name, recipe in recipes.items()}
+    return {name: Row(recipe, (f"{target}-dev",)) for name, recipe in recipes.items()}
 
 
 def noise_rows(target: str, budget: Budget, percents: Sequence[int]) -> dict[str, Row]:
-    """FT and TANDA with ``percents`` of the target's training labels flipped, scored on test."""
+    """FT and TANDA with ``percents`` of the target's training labels flipped, scored on dev."""
     rows = {}
     for percent in percents:
         data = f"{target}-noise-{percent}"
-        scored = (f"{target}-test",)
+        scored = (f"{target}-dev",)
         rows[f"ft-noise-{percent}"] = Row(budget.one_step(data), scored)
         rows[f"tanda-noise-{percent}"] = Row(budget.two_steps("transfer", data), scored)
     return rows
