@@ -119,10 +119,16 @@ def test_own_table(tmp_path):
         ("question,candidate,label\n", r"own.csv:2: expected at least one row"),
         ("question,candidate,label\nq,c,yes\n", r"own.csv:2: expected a label 0 or 1"),
         ("question,candidate,label\nq,c,1\nq,,0\n", r"own.csv:3: expected a candidate sentence"),
+        ("question,candidate,label\nq,c,1\nq,c,0\n", r"own.csv:3: expected one label .*'q', not both"),
+        ("question_id,question,candidate,label\n1,q,c,1\n1,r,d,0\n", r"own.csv:3: expected id '1' to stay"),
+        ('question,candidate,label\nq,"c"d,1\n', r"own.csv:2: expected a row of comma-separated fields"),
     ):
         path.write_text(text)
         with pytest.raises(MalformedRow, match=message):
             read_candidates(path)
+    path.write_bytes("question,candidate,label\nq,café,1\n".encode("latin-1"))
+    with pytest.raises(MalformedRow, match=r"own.csv:2: expected UTF-8 text"):
+        read_candidates(path)
 
 
 PAIRS = [(f"sentence {i // 2}", f"question {i}") for i in range(40)]

@@ -1,14 +1,15 @@
 """Fine-tuning with a tiny random BERT: overfit, exact resume, padding, schedule, sampling, refusals."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from echobook.text.batches import Encoded, encode_texts, epoch_batches, pad_batch
-from echobook.text.checkpoint import CheckpointError, load_checkpoint, reinitialise_top
+from echobook.text.batches import Batch, Encoded, encode_texts, epoch_batches, pad_batch
+from echobook.text.checkpoint import CheckpointError, load_checkpoint, reinitialise_top, without_dropout
 from echobook.text.finetuning import (
     Settings,
     Task,
@@ -109,8 +110,10 @@ def test_resume_after_a_kill_gives_the_same_bits(tmp_path):
         assert torch.equal(a, b), name
     again = tiny_model(seed=6, tasks=tuple(tasks))
     assert fine_tune(again, tasks, settings, evaluate=score, state_file=file) == expected
-    with pytest.raises(ValueError, match="use another state_file"):
-        fine_tune(again, tasks, Settings(steps=10), state_file=file)
+    relabelled = tasks | {"other": Task(tasks["other"].encoded, 1 - tasks["other"].labels)}
+    for changed in ((tasks, Settings(steps=10)), (relabelled, settings)):
+        with pytest.raises(ValueError, match="use another state_file"):
+            fine_tune(again, *changed, state_file=file)
 
 
 def test_global_random_state_is_left_alone():
@@ -201,6 +204,68 @@ def test_tasks_are_drawn_by_size_or_evenly():
         for power in (1.0, 0.0)
     ]
     assert share == pytest.approx([0.1, 0.5], abs=0.03)  # four standard errors
+
+
+def test_digest_of_a_task_follows_tokens_segments_and_labels():
+    task = examples()
+    other = Encoded(task.encoded.ids, ((0, 0, 0), *task.encoded.types[1:]), 0, 0)
+    assert task.digest == examples().digest
+    assert len({task.digest, examples(seed=1).digest, Task(task.encoded, 1 - task.labels).digest}) == 3
+    assert Task(other, task.labels).digest != task.digest
+
+
+def test_pair_head_by_hand():
+    head = PairHead(2, 1)
+    batch = Batch(
+        torch.ones(1, 4, dtype=torch.long), torch.tensor([[1, 1, 1, 0]]), torch.tensor([[0, 0, 1, 0]])
+    )
+    hidden = torch.tensor([[[1.0, 0.0], [5.0, 0.0], [0.0, 2.0], [9.0, 9.0]]])
+    with torch.no_grad():
+        head.output.weight.copy_(torch.tensor([[1.0, 10, 100, 1000, 0.5, 0.25, 7, 7]]))
+        found = head(SimpleNamespace(last_hidden_state=hidden), batch)
+    # u = (1, 0), v = (0, 1), each times sqrt(2); |u - v| = (1, 1) sqrt(2), u * v = 0
+    torch.testing.assert_close(found, torch.tensor([[2**0.5 * (1 + 1000 + 0.5 + 0.25)]]))
+
+
+def test_gradient_of_the_pair_head():
+    head = PairHead(3, 2).double()
+    batch = Batch(
+        torch.ones(2, 4, dtype=torch.long),
+        torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]]),
+        torch.tensor([[0, 1, 1, 0], [0, 0, 1, 1]]),
+    )
+    hidden = torch.randn(2, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weight = head.output.weight.detach().clone()
+
+    def logits(states, matrix):
+        head.output.weight = torch.nn.Parameter(matrix, requires_grad=False)
+        means = [segment_mean(states, batch.mask * (batch.types == side)) for side in (0, 1)]
+        u, v = (torch.nn.functional.normalize(side, dim=1) * head.scale for side in means)
+        return torch.cat([u, v, (u - v).abs(), u * v], dim=1) @ matrix.T + head.output.bias.detach()
+
+    # the head itself computes in float32; the same formula in float64 is checked by differences, and the
+    # head's own gradient against it
+    states = hidden.clone().requires_grad_()
+    matrix = weight.clone().requires_grad_()
+    assert torch.autograd.gradcheck(logits, (states, matrix))
+    exact = torch.autograd.grad(logits(states, matrix).square().sum(), states)[0]
+    own, single = PairHead(3, 2), hidden.float().requires_grad_()
+    with torch.no_grad():
+        own.output.weight.copy_(weight)
+    found = own(SimpleNamespace(last_hidden_state=single), batch).square().sum()
+    torch.testing.assert_close(torch.autograd.grad(found, single)[0], exact.float(), atol=1e-5, rtol=1e-4)
+
+
+def test_without_dropout_training_takes_no_draws():
+    runs = []
+    for seed in (0, 1):
+        encoder = tiny_encoder()
+        without_dropout(encoder)
+        model = Classifier(encoder, {"qa": PairHead(16, 2)}).train()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            runs.append(model(pad_batch(examples().encoded, [0, 1, 2]), "qa"))
+    assert torch.equal(*runs)
 
 
 def test_segment_mean_by_hand():

@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -176,8 +176,7 @@ def read_candidates(path: Path) -> pd.DataFrame:
     if missing := sorted(wanted - set(reader.fieldnames or [])):
         raise MalformedRow(path, 1, f"a column {missing[0]!r}", reader.fieldnames)
     rows: list[Row] = []
-    for record in reader:
-        number = reader.line_num
+    for number, record in _records(path, reader):
         values = {name: record.get(name) or "" for name in (*wanted, "question_id")}
         id_ = values["question_id"].strip() or _collapse(values["question"])
         label = _label(path, number, values["label"])
@@ -185,6 +184,15 @@ def read_candidates(path: Path) -> pd.DataFrame:
     if not rows:
         raise MalformedRow(path, 2, "at least one row", "end of file")
     return to_frame({"own": check_rows(path, rows)})
+
+
+def _records(path: Path, reader: Any) -> Iterator[tuple[int, dict[str, str]]]:
+    """Records of a `csv.DictReader` with the line each ends on; a broken quote is refused."""
+    try:
+        for record in reader:
+            yield reader.line_num, record
+    except csv.Error as error:
+        raise MalformedRow(path, reader.line_num + 1, "a row of comma-separated fields", str(error)) from error
 
 
 def check_rows(path: Path, rows: Sequence[Row], *, conflicts: bool = False) -> list[Row]:
