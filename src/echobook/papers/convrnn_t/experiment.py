@@ -1,0 +1,156 @@
+"""Train one model on the chapter's material, score it on every test set, and check that it streams.
+
+Scores are word errors per utterance, so that two models can be compared on the same utterances. Streaming is
+checked on the test utterances themselves: every frame alone, in order, against the whole utterance at once.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from echobook.metrics.wer import ErrorCounts, total, word_errors
+from echobook.papers.convrnn_t.material import Material, check_audio
+from echobook.speech.corpora import WordLabels
+from echobook.speech.decoding import GreedyDecoder, Hypothesis, greedy
+from echobook.speech.model import Transducer
+from echobook.speech.streaming import stream
+from echobook.speech.training import Batch, Example, History, TrainingSettings, collate, train
+
+BATCH = 100  # utterances decoded together
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, the course of its training, and its CPU seconds."""
+
+    model: Transducer
+    history: History
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class StreamingCheck:
+    """Frame by frame against whole, over all test utterances: the largest difference of a logit, and how many
+    utterances get other words or other times.
+    """
+
+    gap: float
+    different: int
+    utterances: int
+
+
+def training_settings(*, steps: int, batch_size: int, seed: int) -> TrainingSettings:
+    """The same for every model; only the number of steps and the batch are a profile's."""
+    return TrainingSettings(
+        steps=steps,
+        batch_size=batch_size,
+        peak_rate=4e-3,
+        warmup=min(100, steps),
+        evaluate_every=min(100, steps),
+        patience=50,
+        seed=seed,
+    )
+
+
+def fit(model: Transducer, material: Material, settings: TrainingSettings) -> Trained:
+    """Train on the material's examples; the weights kept are those of the best development WER."""
+    batches = batched(material.dev)
+
+    def development_wer(candidate: nn.Module) -> float:
+        assert isinstance(candidate, Transducer)
+        counts = [c for batch in batches for c in score(candidate, batch, material.labels)[0]]
+        return total(counts).rate
+
+    start = time.process_time()
+    history = train(
+        model, material.train, settings=settings, evaluate=development_wer, augment=material.augment
+    )
+    return Trained(model, history, time.process_time() - start)
+
+
+def batched(examples: Sequence[Example]) -> list[Batch]:
+    """Examples in their order, in padded batches."""
+    return [collate(examples[start : start + BATCH]) for start in range(0, len(examples), BATCH)]
+
+
+def score(model: Transducer, batch: Batch, labels: WordLabels) -> tuple[list[ErrorCounts], list[Hypothesis]]:
+    """Word errors and greedy hypotheses of a batch."""
+    found = greedy(model, batch.frames, batch.lengths)
+    said = [
+        labels.decode(tuple(row[:count]))
+        for row, count in zip(batch.labels.tolist(), batch.label_lengths.tolist(), strict=True)
+    ]
+    return word_errors(said, [labels.decode(hypothesis.labels) for hypothesis in found]), found
+
+
+def evaluate(model: Transducer, material: Material) -> dict[str, list[ErrorCounts]]:
+    """Word errors of every utterance of every test set."""
+    return {
+        name: [c for batch in batched(rows) for c in score(model, batch, material.labels)[0]]
+        for name, rows in material.tests.items()
+    }
+
+
+def check_streaming(model: Transducer, tests: Mapping[str, Sequence[Example]]) -> StreamingCheck:
+    """Encode and decode every test utterance frame by frame and compare with the whole utterance."""
+    checks = [_check(model, batch) for rows in tests.values() for batch in batched(_by_length(rows))]
+    return StreamingCheck(
+        max(c.gap for c in checks), sum(c.different for c in checks), sum(c.utterances for c in checks)
+    )
+
+
+def transcribe(
+    model: Transducer, audio: Float[Tensor, " N"], sample_rate: int, material: Material
+) -> tuple[str, tuple[float, ...]]:
+    """Words of one recording and the time in seconds at which each is written.
+
+    Raises ValueError for audio that cannot be read: see `check_audio`.
+    """
+    front_end = material.front_end
+    frames = front_end(check_audio(audio, sample_rate, front_end))
+    found = greedy(model, frames[None], torch.tensor([len(frames)]))[0]
+    words = material.labels.decode(found.labels)
+    return words, tuple((t + 1) * front_end.frame_seconds for t in found.times)
+
+
+@torch.no_grad()
+def streaming_seconds(model: Transducer, frames: Float[Tensor, "T D"]) -> float:
+    """CPU seconds to encode and decode one utterance frame by frame."""
+    start = time.process_time()
+    decoder, state = GreedyDecoder(model, 1), model.encoder.initial_state(1)
+    for frame in frames:
+        encodings, state = model.encoder.step(frame[None, None], state)
+        decoder.advance(encodings)
+    return time.process_time() - start
+
+
+def _by_length(rows: Sequence[Example]) -> list[Example]:
+    return sorted(rows, key=lambda e: len(e.features))
+
+
+@torch.no_grad()
+def _check(model: Transducer, batch: Batch) -> StreamingCheck:
+    whole, lengths = model.encoder(batch.frames, batch.lengths)
+    pieces = stream(model.encoder, batch.frames, [1] * batch.frames.shape[1])
+    predictions = model.predictor(batch.labels)[:, None]
+    gaps = [_logits(model, e, predictions) for e in (whole, pieces)]
+    real = torch.arange(batch.frames.shape[1]) < lengths[:, None]
+    gap = float((gaps[0] - gaps[1])[real].abs().max())
+    decoded = [_decode(model, encodings, lengths) for encodings in (whole, pieces)]
+    different = sum(one[:2] != other[:2] for one, other in zip(*decoded, strict=True))
+    return StreamingCheck(gap, different, len(batch.names))
+
+
+def _logits(model: Transducer, encodings: Tensor, predictions: Tensor) -> Any:
+    return model.joiner(encodings[:, :, None], predictions)
+
+
+def _decode(model: Transducer, encodings: Tensor, lengths: Tensor) -> list[Hypothesis]:
+    decoder = GreedyDecoder(model, len(encodings))
+    decoder.advance(encodings, lengths)
+    return decoder.hypotheses
