@@ -125,6 +125,7 @@ class LateEncoder(CopyEncoder):
         (ForgetfulEncoder, "test_state_can_be_branched"),
         (NeighbourlyEncoder, "test_padding_and_neighbours_do_not_matter"),
         (LateEncoder, "test_uneven_chunks_equal_whole"),
+        (LateEncoder, "test_logits_are_equal"),
         (LateEncoder, "test_greedy_labels_and_times_are_equal"),
     ],
 )

@@ -7,8 +7,8 @@ build one.
         def make_encoder(self):
             return MyEncoder(self.features)
 
-The encoder is built with a fixed seed and put in evaluation mode. float32 encodings of order 1 must agree to
-`tolerance`; greedy labels and times must be equal.
+The encoder is built with a fixed seed and put in evaluation mode. float32 encodings of order 1, and the
+logits of a transducer on top of them, must agree to `tolerance`; greedy labels and times must be equal.
 """
 
 from itertools import accumulate, pairwise
@@ -77,13 +77,27 @@ class StreamingCases:
             gap = (together[i, : int(size[0])] - alone[0]).abs().max()
             assert gap < self.tolerance
 
-    def test_greedy_labels_and_times_are_equal(self) -> None:
-        encoder, frames, _ = self.setting()
+    @torch.no_grad()
+    def model_over(self, encoder: Any, frames: Tensor) -> Transducer:
+        """A transducer on top of the encoder, with peaky scores, so that labels are written at all."""
         size = stream(encoder, frames[:, :1], [1]).shape[-1]
         predictor = PredictionNetwork(6, embedding=4, hidden=8, size=size)
         model = Transducer(encoder, predictor, AdditiveJoiner(size, 6)).eval()
-        with torch.no_grad():
-            model.joiner.output.weight.mul_(8)  # peaky, so that labels are written at all
+        model.joiner.output.weight.mul_(8)
+        return model
+
+    @torch.no_grad()
+    def test_logits_are_equal(self) -> None:
+        encoder, frames, _ = self.setting()
+        model, labels = self.model_over(encoder, frames), torch.tensor([[1, 4, 2]] * 3)
+        whole, _ = model(frames, torch.full((3,), self.frames), labels)
+        encodings = stream(encoder, frames, [1] * self.frames)
+        pieces = model.joiner(encodings[:, :, None], model.predictor(labels)[:, None])
+        assert (whole - pieces).abs().max() < self.tolerance
+
+    def test_greedy_labels_and_times_are_equal(self) -> None:
+        encoder, frames, _ = self.setting()
+        model = self.model_over(encoder, frames)
         whole = greedy(model, frames, torch.full((3,), self.frames))
         decoder, state = GreedyDecoder(model, 3), encoder.initial_state(3)
         for start, end in pairwise(range(0, self.frames + 1, 5)):
