@@ -2,16 +2,27 @@
 
 Spellings and pronunciations (ARPAbet without stress) were written down for this project; nothing is taken
 from a dictionary file or a list of names. Many names are one phoneme away from a common word, as Bauer is
-from power, and some are far from all of them. Common words stand in their order of frequency, by our
-judgement.
+from power, and some are far from all of them. Further names are put together from beginnings, vowels, ends of
+syllables and endings whose spelling leaves no doubt about the sound: Keelton, Marnley, Toolo. Common words
+stand in their order of frequency, by our judgement.
 """
 
+import itertools
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from echobook.data.types import DatasetUse, rows_digest
 
 VERSION = "1"
+
+ONSETS = (
+    "b B;d D;f F;g G;h HH;k K;l L;m M;n N;p P;r R;s S;t T;v V;w W;sh SH;ch CH;br B R;tr T R;bl B L"
+)
+VOWELS = "ee IY;oo UW;ar AA R;or AO R;ay EY"
+CODAS = "l L;n N;d D;t T;k K;m M;p P;b B"
+SURNAME_ENDS = "er ER;ton T AH N;ley L IY;man M AH N;son S AH N;low L OW;field F IY L D"
+FIRST_ENDS = "a AH;o OW;ie IY"
 
 COMMON = """
 the DH AH; to T UW; and AE N D; is IH Z; what W AH T; on AA N; call K AO L; me M IY; about AH B AW T;
@@ -71,14 +82,17 @@ class SpokenNames:
     use: DatasetUse
 
 
-def spoken_names() -> SpokenNames:
-    """The vocabulary; the same on every call."""
-    lists = [_read(text) for text in (COMMON, SURNAMES, FIRST_NAMES)]
+def spoken_names(*, composed: int = 2000) -> SpokenNames:
+    """The vocabulary; the same on every call. `composed` surnames are put together, and a quarter as many
+    first names."""
+    lists = [list(_read(text)) for text in (COMMON, SURNAMES, FIRST_NAMES)]
+    lists[1] += _composed(SURNAME_ENDS, composed, VERSION + "surnames")
+    lists[2] += _composed(FIRST_ENDS, composed // 4, VERSION + "first")
     words = {word: phonemes for rows in lists for word, phonemes in rows}
     common, surnames, first = (tuple(word for word, _ in rows) for rows in lists)
     use = DatasetUse(
         "spoken-names",
-        VERSION,
+        VERSION if composed == 2000 else f"{VERSION}-{composed}",
         rows_digest((word, *phonemes) for rows in lists for word, phonemes in rows),
         "CC0-1.0 (generated)",
         {"common": len(common), "surnames": len(surnames), "first names": len(first)},
@@ -90,3 +104,14 @@ def spoken_names() -> SpokenNames:
 def _read(text: str) -> Sequence[tuple[str, tuple[str, ...]]]:
     rows = [row.split() for row in text.replace("\n", " ").split(";")]
     return [(word, tuple(phonemes)) for word, *phonemes in rows]
+
+
+def _composed(ends: str, count: int, purpose: str) -> Sequence[tuple[str, tuple[str, ...]]]:
+    """Different names of a beginning, a vowel, the end of a syllable and an ending, in random order."""
+    parts = [_read(text) for text in (ONSETS, VOWELS, CODAS, ends)]
+    names = [
+        ("".join(text for text, _ in chosen), tuple(phoneme for _, sounds in chosen for phoneme in sounds))
+        for chosen in itertools.product(*parts)
+    ]
+    random.Random(purpose).shuffle(names)
+    return names[:count]

@@ -6,13 +6,15 @@ turn error is a turn with any wrong word. Entity words are those of the entry th
 Axes: B turns of one search batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
-from echobook.metrics.wer import ErrorCounts
+from echobook.metrics.wer import ErrorCounts, total
 from echobook.papers.contextual_asr.model import ContextualTransducer, Prepared
 from echobook.papers.contextual_asr.training import ALL_KINDS
 from echobook.papers.contextual_asr.turns import Turn
@@ -123,3 +125,34 @@ def mixed(ready: Outcome, late: Outcome, lateness: Sequence[bool]) -> Outcome:
         tuple(row.candidates[i] for i, row in enumerate(rows)),
         tuple(row.errors[i] for i, row in enumerate(rows)),
     )
+
+
+def error_rate(found: Outcome, *, entity: bool) -> float:
+    """WER of the entity turns or of the general ones, as a ratio."""
+    return total(found.part(entity=entity)).rate
+
+
+def with_items(counts: Sequence[ErrorCounts]) -> dict[str, Any]:
+    """A WER with what an interval over turns needs: each turn's rate, weighted by its words."""
+    items = [one.errors / one.words for one in counts]
+    return {"value": total(counts).rate, "items": items, "weights": [one.words for one in counts]}
+
+
+def comparison(
+    found: Mapping[str, Outcome], methods: Sequence[str], *, against: str = "none"
+) -> pd.DataFrame:
+    """One row a method: WER on names, on general speech and on entity words, turns wrong, and the relative
+    change on names against one of the methods."""
+    base = error_rate(found[against], entity=True)
+    rows = [
+        {
+            "method": name,
+            "names": (names := error_rate(found[name], entity=True)),
+            "general": error_rate(found[name], entity=False),
+            "entity words": found[name].biased.rate,
+            "turns wrong": sum(found[name].wrong) / len(found[name].wrong),
+            "names, relative": names / base - 1 if base else float("nan"),
+        }
+        for name in methods
+    ]
+    return pd.DataFrame(rows)

@@ -18,8 +18,10 @@ from echobook.papers.contextual_asr.vocabulary import KINDS, Vocabulary
 from echobook.speech.biasing.catalogues import Catalogue, Draw, Entry, catalogue
 from echobook.speech.model import Transducer
 from echobook.speech.training import Batch, Example, History, TrainingSettings, collate, train
+from echobook.speech.transducer import transducer_loss
 
 ALL_KINDS = (*KINDS, "reply")
+CTC_SHARE = 0.5
 Lister = Callable[[Sequence[int], np.random.Generator], Catalogue]
 
 
@@ -37,13 +39,38 @@ class Listing:
 def train_base(
     model: Transducer, train_set: Sequence[Example], dev_set: Sequence[Example], settings: TrainingSettings
 ) -> History:
-    """Train the recogniser without context, stopped on the loss of the development turns."""
+    """Train the recogniser without context, stopped on the transducer loss of the development turns.
+
+    In training half of a CTC loss is added, from an output layer of its own that is thrown away afterwards:
+    it shows the encoder early where the phonemes are.
+    """
     held = [collate(part) for part in _chunks(dev_set, 64)]
-    return train(model, train_set, settings=settings, evaluate=lambda m: _mean(m, held, _base_loss))
+    helped = _WithCTC(model)
+    return train(
+        helped, train_set, settings=settings, evaluate=lambda m: _mean(m, held, _held_loss), loss=_base_loss
+    )
 
 
-def _base_loss(model: Any, batch: Batch) -> Tensor:
-    return model.loss(*batch[:4])
+class _WithCTC(nn.Module):
+    def __init__(self, model: Transducer) -> None:
+        super().__init__()
+        self.model = model
+        self.head = nn.Linear(model.joiner.output.in_features, model.joiner.output.out_features)
+
+
+def _held_loss(helped: Any, batch: Batch) -> Tensor:
+    return helped.model.loss(*batch[:4])
+
+
+def _base_loss(helped: Any, batch: Batch) -> Tensor:
+    model = helped.model
+    encodings, lengths = model.encoder(batch.frames, batch.lengths)
+    logits = model.joiner(encodings[:, :, None], model.predictor(batch.labels)[:, None])
+    exact = transducer_loss(logits, batch.labels, lengths, batch.label_lengths)
+    logp = helped.head(encodings).log_softmax(-1).transpose(0, 1)  # (T, B, V)
+    sizes = lengths, batch.label_lengths
+    aligned = nn.functional.ctc_loss(logp, batch.labels, *sizes, reduction="none", zero_infinity=True)
+    return exact + CTC_SHARE * aligned.mean()
 
 
 @torch.no_grad()

@@ -85,7 +85,8 @@ def build_vocabulary(
         entries[split] += [_surname_entry(i, name) for i, name in enumerate(names)]
     if short := [split for split, found in entries.items() if {e.kind for e in found} != set(KINDS)]:
         raise ValueError(f"split {short[0]!r} lacks a kind of entry; pass more names")
-    rare = [word for word in taken.values() if word not in set(kept_common)]
+    frequent = set(kept_common)
+    rare = [word for word in taken.values() if word not in frequent]
     lexicon = Lexicon({w: p for p, w in taken.items()}, rank_priors(kept_common, rare))
     asked = tuple(word for word in kept_common if len(lexicon.words[word]) >= OPEN_LENGTH)
     listed = {split: tuple(found) for split, found in entries.items()}

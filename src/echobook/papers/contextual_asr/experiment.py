@@ -1,0 +1,238 @@
+"""The pieces a run is made of: data of one world, a trained base, and models with context on top of it."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from echobook.data.deep_bias import COMMON_WORDS, read_common_words
+from echobook.data.fetch import fetch
+from echobook.data.generators.spoken_names import spoken_names
+from echobook.data.names import load_names
+from echobook.data.pronunciations import load_pronunciations
+from echobook.data.registry import public_use
+from echobook.data.types import DatasetUse
+from echobook.papers.contextual_asr.context import ContextEncoder
+from echobook.papers.contextual_asr.material import (
+    Material,
+    espeak_material,
+    examples,
+    fit_front_end,
+    flite_material,
+    noisy,
+    split_voices,
+)
+from echobook.papers.contextual_asr.model import ContextualTransducer
+from echobook.papers.contextual_asr.parts import Adapter, CarryOver, Combiner
+from echobook.papers.contextual_asr.training import (
+    ALL_KINDS,
+    Lister,
+    Listing,
+    carry_lister,
+    encoded,
+    lister,
+    train_base,
+    train_context,
+)
+from echobook.papers.contextual_asr.turns import Turn, draw_lists, make_turns
+from echobook.papers.contextual_asr.vocabulary import Vocabulary, build_vocabulary
+from echobook.speech.biasing.catalogues import Draw, Entry
+from echobook.speech.biasing.phonemes import CLASSES
+from echobook.speech.biasing.recogniser import phoneme_transducer
+from echobook.speech.features import FrontEnd
+from echobook.speech.model import Transducer
+from echobook.speech.training import Example, TrainingSettings
+
+TRAIN_SNR = (5.0, 20.0)
+VOICES = {"base": 40, "adapt": 20, "dev": 8, "test": 10}
+SIZE = 128  # width of encodings and predictions
+Parts = type[Adapter] | type[Combiner] | type[CarryOver]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Turns of each split; of the test, entity and general turns apart."""
+
+    base: int
+    adapt: int
+    dev: int
+    entity: int
+    general: int
+
+
+@dataclass(frozen=True)
+class World:
+    """Vocabulary, turns with clean audio and with features by split, and the data sets behind them."""
+
+    vocabulary: Vocabulary
+    material: Mapping[str, Material]
+    features: Mapping[str, Sequence[Example]]
+    front_end: FrontEnd
+    uses: tuple[DatasetUse, ...]
+
+    def turns(self, split: str) -> tuple[Turn, ...]:
+        """Turns of a split."""
+        return self.material[split].turns
+
+    def with_noise(self, split: str, snr_db: float, *, seed: int) -> list[Example]:
+        """Features of a split at one SNR."""
+        audio = noisy(self.material[split], (snr_db, snr_db), seed=seed)
+        return examples(self.material[split], audio, self.front_end, self.vocabulary.lexicon)
+
+
+def load_vocabulary(corpus: str, *, seed: int) -> tuple[Vocabulary, tuple[DatasetUse, ...]]:
+    """Words and names: "embedded" or "public". Raises ValueError for another corpus."""
+    if corpus == "embedded":
+        own = spoken_names()
+        found = build_vocabulary(own.pronunciations, own.common, own.surnames, own.first, seed=seed)
+        return found, (own.use,)
+    if corpus != "public":
+        raise ValueError(f"corpus is {corpus!r}; expected 'embedded' or 'public'")
+    spoken = load_pronunciations(fetch("cmudict"))
+    names = load_names(fetch("name_databases"))
+    common = read_common_words(fetch("fbai_deep_bias", files=[COMMON_WORDS]))
+    most = {"most_surnames": 6000, "most_first": 1200}
+    found = build_vocabulary(spoken.words, common, names.surnames, names.first, seed=seed, **most)
+    return found, (spoken.use, names.use)
+
+
+def words_use(count: int) -> DatasetUse:
+    """The list of common words and the scored hypotheses are one data set, used in one form."""
+    return public_use("fbai_deep_bias", {"test-clean": count})
+
+
+def build_world(
+    vocabulary: Vocabulary,
+    uses: Sequence[DatasetUse],
+    sizes: Sizes,
+    *,
+    test_voices: str,
+    snr_db: float,
+    seed: int,
+) -> World:
+    """Speak all turns and compute their features.
+
+    test_voices: "espeak" (voices no other split has) or "flite". Raises FliteMissing where flite is asked for
+    and not installed, ValueError for other voices.
+    """
+    if test_voices not in ("espeak", "flite"):
+        raise ValueError(f"test_voices is {test_voices!r}; expected 'espeak' or 'flite'")
+    turns = _turns(vocabulary, sizes, seed)
+    cast = split_voices(VOICES, seed=seed)
+    material = {split: espeak_material(rows, cast[split]) for split, rows in turns.items() if split != "test"}
+    tested = flite_material(turns["test"], seed=seed) if test_voices == "flite" else None
+    material["test"] = tested or espeak_material(turns["test"], cast["test"])
+    levels = {split: (snr_db, snr_db) if split == "test" else TRAIN_SNR for split in material}
+    audio = {split: noisy(rows, levels[split], seed=seed) for split, rows in material.items()}
+    front_end = fit_front_end(audio["base"])
+    features = {s: examples(material[s], audio[s], front_end, vocabulary.lexicon) for s in material}
+    return World(vocabulary, material, features, front_end, tuple(uses))
+
+
+def _turns(vocabulary: Vocabulary, sizes: Sizes, seed: int) -> dict[str, list[Turn]]:
+    """Base: one turn in three with a name. Adaptation: 1.5 entity turns for each general one (published)."""
+    base, adapt, dev = sizes.base // 3, round(0.6 * sizes.adapt), sizes.dev // 2
+    return {
+        "base": make_turns(vocabulary, "base", entity=base, general=sizes.base - base, seed=seed),
+        "adapt": make_turns(
+            vocabulary, "adapt", entity=adapt, general=sizes.adapt - adapt, traps=0.3, seed=seed
+        ),
+        "dev": make_turns(vocabulary, "dev", entity=dev, general=sizes.dev - dev, traps=0.3, seed=seed),
+        "test": make_turns(
+            vocabulary, "test", entity=sizes.entity, general=sizes.general, traps=0.5, seed=seed
+        ),
+    }
+
+
+@dataclass
+class Bench:
+    """A world with its trained base: what every model with context starts from."""
+
+    world: World
+    base: Transducer
+    settings: TrainingSettings
+    rows: tuple[int, ...]
+    encodings: dict[str, list[Example]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for split in ("adapt", "dev", "test"):
+            self.encodings[split] = encoded(self.base, self.world.features[split])
+
+    @property
+    def plain(self) -> ContextualTransducer:
+        """The base without any part."""
+        with _seeded(self.settings.seed):
+            return ContextualTransducer(self.base, ContextEncoder(CLASSES, kinds=0), {})
+
+    def heard(self, split: str = "test") -> list[Tensor]:
+        """The base's encodings of each turn of a split."""
+        return [example.features for example in self.encodings[split]]
+
+    def own_heard(self, model: ContextualTransducer) -> list[Tensor]:
+        """Test encodings of a model whose own base was trained, too."""
+        return [example.features for example in encoded(model.base, self.world.features["test"])]
+
+    def noisy_heard(self, snr_db: float, *, seed: int) -> list[Tensor]:
+        """The base's encodings of the test turns at another SNR."""
+        return [e.features for e in encoded(self.base, self.world.with_noise("test", snr_db, seed=seed))]
+
+    def trained(
+        self,
+        places: Sequence[str],
+        *,
+        kind: Parts = Adapter,
+        listing: Listing | None = None,
+        null_row: bool = True,
+        kinds: bool = True,
+        frozen: bool = True,
+        steps: int | None = None,
+    ) -> ContextualTransducer:
+        """A model with parts at these places, trained on the adaptation turns.
+
+        Without places and not frozen this is plain fine-tuning of the base, without context. An unfrozen
+        model trains a copy of the base.
+        """
+        base = self.base if frozen else copy.deepcopy(self.base).requires_grad_(True)
+        with _seeded(self.settings.seed + 1):
+            context = ContextEncoder(CLASSES, kinds=len(ALL_KINDS) if kinds else 0, null_row=null_row)
+            parts = {place: kind(SIZE, context.size) for place in places}
+        model = ContextualTransducer(base, context, parts, frozen=frozen)
+        drawn = listing or Listing(rows=self.rows)
+        lists = [self._lists(split, drawn, kind) if places else None for split in ("adapt", "dev")]
+        data = self.encodings if frozen else self.world.features
+        settings = replace(self.settings, steps=steps) if steps else self.settings
+        train_context(model, data["adapt"], lists[0], data["dev"], lists[1], settings)
+        return model
+
+    def _lists(self, split: str, listing: Listing, kind: Parts) -> Lister:
+        turns = self.world.turns(split)
+        if kind is CarryOver:
+            return carry_lister(self.world.vocabulary, turns)
+        return lister(self.world.vocabulary, split, turns, listing)
+
+    def lists(self, split: str, rows: int, *, seed: int, alike: float = 0.3) -> list[tuple[Entry, ...]]:
+        """Lists of a split's turns for recognition, the truth always in."""
+        rng = np.random.default_rng([seed, rows])
+        draw = Draw(rows, alike, 1.0)
+        return draw_lists(self.world.vocabulary, split, self.world.turns(split), draw, rng=rng)
+
+
+def train_recogniser(world: World, settings: TrainingSettings) -> Transducer:
+    """A base trained from scratch on the world's base turns."""
+    width = world.features["base"][0].features.shape[1]
+    with _seeded(settings.seed):
+        base = phoneme_transducer(width, CLASSES, size=SIZE, dropout=0.2)
+    train_base(base, world.features["base"], world.features["dev"], settings)
+    return base
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Initial weights from a seed; the global random state is put back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
