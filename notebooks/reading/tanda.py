@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # TANDA: transfer, then adapt, to select the sentence that answers
+# # TANDA: transfer, then adapt, to choose answers
 #
 # ## In one minute
 #
@@ -71,12 +71,13 @@ max_tokens: int = 64  # longest pair, tokens [5, ]
 tune_rate: float = 1e-3  # peak learning rate of the encoder, one step
 transfer_rate: float = 1e-3  # the same, transfer step
 adapt_rate: float = 1e-3  # the same, adapt step
-controls: str = "merged,reversed,shuffled,random-negatives,small"  # ablation rows, commas between
-noise: str = "20,40"  # flipped training labels, percent, commas between
+controls: str = "merged,shuffled,random-negatives"  # ablation rows, commas between
+noise: str = "40"  # flipped training labels, percent, commas between
 rates: str = "3e-3"  # further learning rates on the target, commas between
 masked_steps: int = 60  # updates of the small language model [1, ]
 width: int = 64  # features of encoders that start without MiniLM, a multiple of 64 [64, ]
 bf16: bool = False  # bfloat16 in training and scoring
+checkpoint: str = ""  # public only: folder or cached hub name of an encoder; empty: the bundled MiniLM
 
 # %% tags=["hide-input"]
 settings = {"corpus": corpus, "shared": shared, "grid": grid, "transfer": transfer, "adapt": adapt}
@@ -84,7 +85,13 @@ settings |= {"batch_size": batch_size, "small_transfer": small_transfer, "small_
 settings |= {"small_batch_size": small_batch_size, "cap": cap, "max_tokens": max_tokens}
 settings |= {"tune_rate": tune_rate}
 settings |= {"transfer_rate": transfer_rate, "adapt_rate": adapt_rate, "noise": noise, "rates": rates}
-settings |= {"controls": controls, "masked_steps": masked_steps, "width": width, "bf16": bf16}
+settings |= {
+    "controls": controls,
+    "masked_steps": masked_steps,
+    "width": width,
+    "bf16": bf16,
+    "checkpoint": checkpoint,
+}
 chapter = Chapter("tanda", profile=profile, seed=seed, parameters=settings)
 chapter.verdict_box()
 
@@ -193,7 +200,7 @@ chapter.table(one[["question", "candidate", "label"]], name="sample", caption="A
 # stopping: the last weights count.
 
 # %%
-starts = Starts(sentences=material.sentences, small_steps=masked_steps, small_width=width)
+starts = Starts(checkpoint or None, sentences=material.sentences, small_steps=masked_steps, small_width=width)
 bench = Bench(material.frames, starts, seed=seed, max_tokens=max_tokens, bf16=bf16)
 start = "random" if corpus == "generated" else "pretrained"
 peaks = (tune_rate, transfer_rate, adapt_rate)
