@@ -84,10 +84,17 @@ chapter.verdict_box()
 # %% [markdown]
 # ## Method
 #
+# ```{figure} ../../book/_static/convrnn-t-encoder.svg
+# :name: fig-convrnn-t-encoder
+# :alt: Features go into two boxes, a local network of four convolutions and a global one of six dilated blocks; a linear layer joins both, and a stack of LSTM layers gives the encoding.
+#
+# The encoder. Nothing in it looks ahead.
+# ```
+#
 # **Letters.** $x_t \in \mathbb{R}^D$ a frame of features ($D = 3 \cdot$ mels: three frames of 10 ms stacked, so 30 ms
 # each), $h_t$ its encoding, $g_u$ what the prediction network makes of the first $u$ labels,
 # $z_{t,u} = W \tanh(h_t + g_u)$ the scores of blank and labels at node $(t, u)$ of the lattice. Training adds up all paths
-# through the lattice; the kernel page on the transducer works one out by hand.
+# through the lattice; [the page on the transducer](../kernels/transducer) works one out by hand.
 #
 # **Local.** Four convolutions over time and frequency, five by five, padded with four frames *on the left only*:
 #
@@ -259,12 +266,9 @@ def recorded_wer(models):
 
 
 # %%
-printed = {
-    "convrnn-t": (5.11, 13.82),
-    "rnn-t": (5.9, 15.71),
-    "conformer": (5.7, 14.24),
-    "contextnet": (6.02, 14.42),
-}
+printed = dict.fromkeys(COMPARED)
+printed |= {"convrnn-t": (5.11, 13.82), "rnn-t": (5.9, 15.71)}
+printed |= {"conformer": (5.7, 14.24), "contextnet": (6.02, 14.42)}
 beside = recorded_wer(COMPARED)
 beside["paper: test-clean, %"] = [printed[name][0] for name in COMPARED]
 beside["paper: test-other, %"] = [printed[name][1] for name in COMPARED]
@@ -350,6 +354,8 @@ for name in streamed:
     rtf = real_time_factor(seconds, len(probe) * data.front_end.frame_seconds)
     chapter.record(f"streaming/rtf/{name}", rtf, unit="CPU s per s", timing=True)
     lines.append([name, check.utterances, check.gap, check.different, leak, rtf])
+
+# %%
 columns = ["model", "utterances", "largest gap", "other output", "leak", "real-time factor"]
 frame = pd.DataFrame(lines, columns=columns).astype({"largest gap": str, "leak": str})
 chapter.table(

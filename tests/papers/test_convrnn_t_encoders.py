@@ -6,7 +6,7 @@ from torch import nn
 
 from echobook.metrics.cost import count_parameters
 from echobook.papers.convrnn_t import sizes
-from echobook.papers.convrnn_t.baselines import CausalAttention
+from echobook.papers.convrnn_t.baselines import CausalAttention, causal_conformer
 from echobook.papers.convrnn_t.encoder import ConvRNNT, GlobalBlock, GlobalCNN, LocalCNN
 from echobook.papers.convrnn_t.initialise import initialise
 from echobook.papers.convrnn_t.layers import (
@@ -72,6 +72,16 @@ class TestConformer(StreamingCases):
 
     def make_encoder(self) -> nn.Module:
         return lively(ENCODERS["conformer"](SMALL))
+
+
+class TestConformerThatForgets(StreamingCases):
+    """Attention reaches back four frames, so that its state is cut again and again."""
+
+    features = 12
+
+    def make_encoder(self) -> nn.Module:
+        options = {"channels": 8, "layers": 2, "heads": 2, "hidden": 8, "size": 8, "kernel": 3}
+        return lively(causal_conformer(12, **options, left=4))
 
 
 class TestContextNet(StreamingCases):

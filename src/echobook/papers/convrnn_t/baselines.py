@@ -60,9 +60,9 @@ class CausalAttention(nn.Module):
         """Attend; padding stands after every real frame, so no real frame sees it."""
         query, key, value = self.project(self.norm(x)).chunk(3, dim=-1)
         key, value = torch.cat([state[0], key], dim=1), torch.cat([state[1], value], dim=1)
-        split = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (query, key, value)]
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (query, key, value))
         bias = self.bias(x.shape[1], key.shape[1])  # (H, T, K)
-        mixed = nn.functional.scaled_dot_product_attention(*split, attn_mask=bias)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)  # (B, H, T, C / H)
         keep = max(0, key.shape[1] - self.left + 1)
         return self.output(mixed.transpose(1, 2).flatten(2)), (key[:, keep:], value[:, keep:])
 
