@@ -224,8 +224,8 @@ chapter.count_parameters("cross-encoder", bench.fresh(rows[f"{first}/ft"].recipe
 # Pairs that are longer than the limit are cut at the end of the longer side:
 
 # %%
-cut = {name: bench.encoded(name).truncated / len(frame) for name, frame in material.frames.items()}
-chapter.records("truncated/", {name: cut[name] for name in shown}, unit="share")
+cut = {name: bench.encoded(name).truncated / len(material.frames[name]) for name in shown}
+chapter.records("truncated/", cut, unit="share")
 chapter.table(
     pd.DataFrame([[name, cut[name]] for name in shown], columns=["frame", "share cut"]),
     name="truncated",
@@ -466,7 +466,7 @@ chapter.claims_table()
 #
 # - **Not read**: the body's tables, among them the rows with the base model, the noise and the stability figures. Where a claim
 #   shows no printed figure, we had none to show.
-# - **Encoder**: MiniLM, six layers, 22.7 million parameters, in place of BERT and RoBERTa up to the large ones. Half the paper's error cut
+# - **Encoder**: MiniLM, six layers, twenty-three million parameters, in place of BERT and RoBERTa up to the large ones. Half the paper's error cut
 #   comes from there by construction.
 # - **Transfer set**: one quarter right, from SQuAD's sentences, a few thousand pairs, in place of ASNQ's twenty million. The negatives are
 #   neighbours; ASNQ's kinds of negatives cannot be told apart without answer spans. The sentences are lower-cased.
@@ -501,7 +501,8 @@ folder = Path(tempfile.mkdtemp())
     "what does kelwick export ?,most of the wool in the country is shipped from kelwick .,1\n"
     "what does kelwick export ?,kelwick has existed since 1404 .,0\n"
 )
-model = bench.train(rows["tanda"].recipe)
+brief = Budget(6, 4, *peaks, small_batch_size, start).two_steps("transfer", first)
+model = bench.train(rows["tanda"].recipe if corpus == "generated" else brief)
 mine = None  # your call here
 
 # %% tags=["exercise"]
