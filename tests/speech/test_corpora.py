@@ -152,6 +152,14 @@ def test_word_labels():
         (lambda: digit_strings([], 1, generator=generator()), "expected recordings"),
         (lambda: digit_strings(recordings(), 1, generator=generator(), digits=(3, 2)), "low before high"),
         (lambda: synthetic_corpus(counts={"a": 1}, voices={"b": 1}, seed=0), "of the same splits"),
+        (lambda: synthetic_corpus(counts={"a": 1}, voices={"a": 1}, seed=0, words=()), "splits, words"),
+        (lambda: synthetic_corpus(counts={"a": 1}, voices={"a": 1}, seed=0, length=(0, 2)), "1 <= length"),
+        (
+            lambda: synthetic_corpus(counts={"a": 1}, voices={"a": 92}, seed=0),
+            r"count is 92; expected 1\.\.91",
+        ),
+        (lambda: digit_strings(recordings(), 1, generator=generator(), gap_ms=(-1, 2)), "0 <= gap_ms"),
+        (lambda: digit_strings(recordings(), 1, generator=generator(), digits=(0, 2)), "1 <= digits"),
     ],
 )
 def test_refusals(call, message):

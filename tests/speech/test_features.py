@@ -255,3 +255,12 @@ def test_statistics_do_not_depend_on_how_frames_are_grouped():
     torch.testing.assert_close(parts.mean, whole.mean)
     torch.testing.assert_close(parts.deviation, whole.deviation)
     torch.testing.assert_close(whole.deviation.double(), frames.std(0, unbiased=False), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("count", "skip"), [(1, 5), (2, 7), (1, 3)])
+def test_frames_that_are_passed_over_may_arrive_one_by_one(count, skip):
+    base, audio = front_end(), noise(4000, 5)
+    ends = FrontEnd(base.log_mel, base.statistics, count=count, skip=skip)
+    stream = IncrementalFeatures(ends)
+    pieces = [stream.push(piece) for piece in audio.split(80)]  # one frame each
+    torch.testing.assert_close(torch.cat(pieces), ends(audio), atol=1e-5, rtol=0)

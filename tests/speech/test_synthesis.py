@@ -140,3 +140,24 @@ def test_a_text_without_sound_is_refused(monkeypatch):
     monkeypatch.setattr(synthesis, "_say", lambda library, text, voice: None)
     with pytest.raises(ValueError, match="eSpeak said nothing for '~'; expected pronounceable words"):
         synthesise("~", Voice())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_voices_stay_in_range(seed):
+    voices = random_voices(91, generator=torch.Generator().manual_seed(seed))
+    assert {v.accent for v in voices} == set(ACCENTS)
+    assert {v.variant for v in voices} == set(VARIANTS)
+    assert len({(v.accent, v.variant) for v in voices}) == 91
+    for voice in voices:
+        assert 30 <= voice.pitch <= 70
+        assert 30 <= voice.pitch_range <= 70
+        assert 140 <= voice.rate <= 210
+    few = random_voices(3, generator=torch.Generator().manual_seed(seed))
+    assert [(v.accent, v.variant) for v in few] == [(v.accent, v.variant) for v in voices[:3]]
+
+
+def test_limits_of_a_voice_are_part_of_it():
+    for change in ({"pitch": 0}, {"pitch": 99}, {"pitch_range": 0}, {"rate": 80}, {"rate": 450}):
+        audio = synthesise("go", Voice(**change))
+        assert power(audio) > 0
+    assert len(synthesise("go", Voice(rate=450))) < len(synthesise("go", Voice(rate=80)))
