@@ -159,3 +159,16 @@ def test_every_chunk_size_gives_the_same_encodings(size):
     utterance = torch.randn(2, 30, 6, dtype=torch.float64)
     chunks = [size] * (30 // size)
     assert streaming_gap(encoder, utterance, chunks) < 1e-12
+
+
+class PeekingEncoder(CopyEncoder):
+    """Adds the next frame, one step of look-ahead: the smallest leak there is."""
+
+    def forward(self, frames, lengths):
+        return frames + torch.cat([frames[:, 1:], torch.zeros_like(frames[:, :1])], dim=1), lengths
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_a_leak_of_one_frame_is_measured(at):
+    # frame `at` becomes -3 x + 1: the encoding before it moves by |-4 x + 1|, channels 2 at and 2 at + 1
+    assert future_leak(PeekingEncoder(), frames(), at) == pytest.approx(4 * (2 * at + 1) - 1)

@@ -19,7 +19,7 @@ from echobook.pipeline.runner import Limits, Run
 
 PREFIX = "kernels/"
 FOLDER = "notebooks/kernels"
-SECONDS, MEMORY_MB = 300, 4000
+SECONDS, MEMORY_MB = 600, 4000
 
 
 def is_page(slug: str) -> bool:
