@@ -5,7 +5,7 @@ killed between any two calls; its event is then delivered again, as a queue does
 After the last delivery a sweeper may finish what dead workers left. Counted are the embeddings made.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,22 +72,15 @@ def interleave(
     probability that a worker dies before a call. `recover`: housekeeping at the end, after leases ran out.
     `clock`: the simulation's clock, where others need it too. `tick_s`: seconds that pass with each call.
     """
-    time, made, kills, calls = clock or Ticks(), [0], 0, 0
-
-    def embed(texts: object) -> bytes:
-        made[0] += 1
-        return b"vector"
-
-    workers: list[tuple[Event, Steps]] = []
+    time, made, kills, calls = clock or Ticks(), _Count(), 0, 0
     designs: list[TwoTables] = []
-
-    def deliver(event: Event) -> None:
-        designs.append(make(time, embed, f"w{len(designs)}"))
-        workers.append((event, designs[-1].steps(event)))
-
-    for event in events:
-        deliver(event)
-    while workers:
+    workers: list[tuple[Event, Steps]] = []
+    waiting = list(events)
+    while waiting or workers:
+        while waiting:  # a new worker for each delivery
+            event = waiting.pop(0)
+            designs.append(make(time, made, f"w{len(designs)}"))
+            workers.append((event, designs[-1].steps(event)))
         at = int(rng.integers(len(workers)))
         event, steps = workers[at]
         time.now += tick_s
@@ -95,7 +88,7 @@ def interleave(
             steps.close()
             del workers[at]
             kills += 1
-            deliver(event)
+            waiting.append(event)
             continue
         calls += 1
         if next(steps, None) is None:
@@ -103,13 +96,19 @@ def interleave(
     time.now += 2 * designs[0].lease_s
     if recover is not None:
         recover(designs[0])
-    return Outcome(
-        wanted=wanted(events),
-        embeddings=made[0],
-        ready=designs[0].read(events[0].interaction) is not None,
-        kills=kills,
-        calls=calls,
-    )
+    ready = designs[0].read(events[0].interaction) is not None
+    return Outcome(wanted(events), made.count, ready, kills, calls)
+
+
+@dataclass
+class _Count:
+    """An embedder that counts its calls."""
+
+    count: int = 0
+
+    def __call__(self, texts: Mapping[str, bytes]) -> bytes:
+        self.count += 1
+        return b"vector"
 
 
 def wanted(events: Sequence[Event]) -> bool:

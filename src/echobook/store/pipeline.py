@@ -12,7 +12,7 @@ import zlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from echobook.store.items import Item
 from echobook.store.protocol import TwoTables
 
 
+@runtime_checkable
 class Run(Protocol):
     """How a blocking call of the store or the embedder is made; `verb` names it."""
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from echobook.store.conditions import Condition
 from echobook.store.errors import StoreError
@@ -81,6 +81,7 @@ class Spent:
         self.write_units += units
 
 
+@runtime_checkable
 class Store(Protocol):
     """A key-value store of a few tables. Every write of one item is atomic.
 

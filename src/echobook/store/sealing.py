@@ -10,7 +10,7 @@ Numbers: random nonces of 96 bits are safe for 2^32 items a key (NIST SP 800-38D
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -22,6 +22,7 @@ _NONCE = 12
 _TAG = 16
 
 
+@runtime_checkable
 class KeyProvider(Protocol):
     """Where keys come from: a key service, a file, or `KeyRing`."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from echobook.data.generators.interactions import Interaction, deliveries, interactions
 from echobook.store.events import Event
 from echobook.store.faults import StaleReplica
-from echobook.store.interleave import Make, Outcome, Ticks, interleave
+from echobook.store.interleave import Outcome, Ticks, interleave
 from echobook.store.memory import MemoryStore
 from echobook.store.port import Store
 from echobook.store.protocol import Embed, Look, TwoTables, read_again, returned
@@ -62,7 +62,7 @@ def race(
         if events:
             found.append(
                 interleave(
-                    _maker(variant, store, keys),
+                    _Maker(variant, store, keys),
                     events,
                     rng,
                     clock=clock,
@@ -73,11 +73,17 @@ def race(
     return found
 
 
-def _maker(variant: Variant, store: Store, keys: KeyRing) -> Make:
-    def make(clock: Callable[[], float], embed: Embed, name: str) -> TwoTables:
-        return TwoTables(store, keys, clock, embed, name, look=variant.look, claims=variant.claims)
+@dataclass(frozen=True)
+class _Maker:
+    """Builds workers that decide as a variant says, over one store."""
 
-    return make
+    variant: Variant
+    store: Store
+    keys: KeyRing
+
+    def __call__(self, clock: Callable[[], float], embed: Embed, name: str) -> TwoTables:
+        look, claims = self.variant.look, self.variant.claims
+        return TwoTables(self.store, self.keys, clock, embed, name, look=look, claims=claims)
 
 
 def _delivered(

@@ -1,0 +1,67 @@
+"""What conditions mean, and that their expressions say the same to a server."""
+
+import pytest
+
+from echobook.store.conditions import Absent, AllOf, AnyOf, Below, Equals, holds
+
+ITEM = {"n": 3, "s": "x", "w": frozenset({"a"})}
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        (None, True),
+        (Absent("n"), False),
+        (Absent("m"), True),
+        (Equals("n", 3), True),
+        (Equals("n", "3"), False),
+        (Equals("m", 3), False),
+        (Equals("w", frozenset({"a"})), True),
+        (Below("n", 4), True),
+        (Below("n", 3), False),
+        (Below("s", 4), False),
+        (Below("m", 4), False),
+        (AllOf((Below("n", 4), Absent("m"))), True),
+        (AllOf((Below("n", 4), Absent("n"))), False),
+        (AnyOf((Absent("n"), Equals("s", "x"))), True),
+        (AnyOf((Absent("n"), Equals("s", "y"))), False),
+    ],
+)
+def test_meaning(condition, expected):
+    assert holds(condition, ITEM) is expected
+
+
+def test_no_item_is_an_empty_one():
+    assert holds(Absent("x"), None)
+    assert not holds(Equals("x", 1), None)
+
+
+@pytest.mark.parametrize("backend", ["dynalite", "moto"])
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Absent("n"),
+        Absent("m"),
+        Equals("n", 3),
+        Below("n", 4),
+        Below("n", 3),
+        Below("m", 4),
+        AllOf((Below("n", 4), AnyOf((Absent("m"), Equals("n", 9))))),
+        AnyOf((Absent("n"), Equals("s", "y"))),
+    ],
+    ids=str,
+)
+def test_servers_agree(backend, condition, open_store):
+    from echobook.store.errors import ConditionFailed
+    from echobook.store.port import Change
+    from echobook.store.protocol import ENTRIES
+
+    store = open_store(backend)
+    key = ENTRIES.key("i")
+    store.put(ENTRIES, {**key, **ITEM})
+    try:
+        store.update(ENTRIES, key, Change(set={"seen": 1}), condition=condition)
+        passed = True
+    except ConditionFailed:
+        passed = False
+    assert passed is holds(condition, ITEM)

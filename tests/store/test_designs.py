@@ -1,0 +1,95 @@
+"""The rival designs end where the two tables end, race as safely, and pay what is worked out by hand."""
+
+import numpy as np
+import pytest
+
+from echobook.data.generators.interactions import interactions
+from echobook.papers.context_store.costs import play
+from echobook.store.designs import DESIGNS
+from echobook.store.events import Code
+from echobook.store.interleave import Ticks, interleave
+from echobook.store.memory import MemoryStore
+from echobook.store.protocol import drive
+from echobook.store.sealing import KeyRing
+from echobook.store.vectors import hashed_trigrams
+
+KEYS = KeyRing.generate()
+STREAM = interactions(seed=5, count=30, follow_ups=0.5, context_bytes=300)
+
+
+def built(name, store, clock=None, embed=hashed_trigrams, worker="w"):
+    return DESIGNS[name](store, KEYS, clock or Ticks(), embed, worker)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_all_designs_make_the_same_vectors(name):
+    design, reference = built(name, MemoryStore()), built("two-tables", MemoryStore())
+    play(design, STREAM)
+    play(reference, STREAM)
+    for one in STREAM:
+        assert design.read(one.name) == reference.read(one.name)
+        assert (design.read(one.name) is not None) == one.follow_up
+    assert design.tally.embeddings == sum(one.follow_up for one in STREAM)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_random_interleavings_neither_miss_nor_double(name):
+    rng = np.random.default_rng(1)
+    for one in interactions(seed=6, count=60, follow_ups=0.8, context_bytes=40):
+        store = MemoryStore()
+
+        def make(clock, embed, worker, store=store):
+            return built(name, store, clock, embed, worker)
+
+        outcome = interleave(make, [*one.events, one.events[-1]], rng)
+        assert not outcome.missed
+        assert not outcome.doubled
+        assert outcome.ready == one.follow_up
+
+
+@pytest.mark.parametrize(
+    ("name", "opens", "seals"),
+    [("two-tables", 3, 4), ("fat-entry", 4 + 1, 5 + 2), ("sealed-attributes", 3, 4), ("transactional", 3, 4)],
+)
+def test_openings_and_seals_of_one_follow_up_by_hand(name, opens, seals):
+    """Three texts and a vector are sealed; the fat entry is opened by all events but the first, and once more
+    to be marked, and sealed by all five, once more for the mark, and the vector."""
+    design = built(name, MemoryStore())
+    play(design, [next(one for one in STREAM if one.follow_up)])
+    assert (design.tally.opens, design.tally.seals) == (opens, seals)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_lost_answers_are_repeated_without_harm(name):
+    from echobook.store.faults import Flaky
+    from echobook.store.retry import Retrying
+
+    rng = np.random.default_rng(2)
+    for one in STREAM[:10]:
+        store = Retrying(Flaky(MemoryStore(), rng, lost=0.3), rng, sleep=lambda _: None, attempts=30)
+        design = built(name, store)
+        assert sum(drive(design.steps(event)) for event in one.events) <= 1
+        assert (design.tally.embeddings == 1) == one.follow_up
+
+
+def test_a_transaction_costs_twice_and_needs_a_read():
+    one = next(one for one in STREAM if not one.follow_up)
+    plain, doubled = MemoryStore(), MemoryStore()
+    play(built("two-tables", plain), [one])
+    play(built("transactional", doubled), [one])
+    assert doubled.spent.write_units == 2 * plain.spent.write_units
+    assert (plain.spent.read_units, doubled.spent.read_units) == (0, len(one.events))
+
+
+def test_a_fat_entry_that_was_altered_is_refused():
+    from echobook.store.errors import SealBroken
+    from echobook.store.protocol import ENTRIES
+
+    store = MemoryStore()
+    design, one = built("fat-entry", store), STREAM[0]
+    drive(design.steps(one.events[0]))
+    key = ENTRIES.key(one.name)
+    store.put(ENTRIES, {**store.get(ENTRIES, key), "c": b"\x01\x02k1" + bytes(40)})
+    with pytest.raises(SealBroken):
+        drive(design.steps(one.events[1]))
+    assert one.events[1].code == Code.HEARD
