@@ -57,6 +57,7 @@ from echobook.papers.contextual_asr.experiment import (
 )
 from echobook.papers.contextual_asr.parts import Adapter, CarryOver, Combiner, ContextAttention
 from echobook.papers.contextual_asr.rescoring import Rescorer, choices, rescored, train_rescorer
+from echobook.papers.contextual_asr.serving import LISTS, embedder, recognise_stored, stored_text
 from echobook.papers.contextual_asr.training import ALL_KINDS, Listing
 from echobook.papers.contextual_asr.turns import previous_words, wrong_lists
 from echobook.report.chapter import Chapter
@@ -68,6 +69,11 @@ from echobook.speech.biasing.phonemes import CLASSES, classes_of, join_words, sp
 from echobook.speech.biasing.scorer import biased_word_errors, count_biased_errors, total_biased
 from echobook.speech.biasing.search import SearchSettings
 from echobook.speech.training import TrainingSettings
+from echobook.store.events import Code, Event
+from echobook.store.memory import MemoryStore
+from echobook.store.protocol import TwoTables, drive
+from echobook.store.sealing import KeyRing
+from echobook.store.vectors import read_within
 
 # %% tags=["parameters"]
 profile: str = "default"  # smoke, default, public or paper
@@ -413,6 +419,38 @@ gap = max(abs(float(late[0] - late[1])), 1.0 - np.mean(same))
 chapter.record("late/largest-difference", gap, unit="nats, or share of turns", n=len(same))
 astray = hear("enc-pred", lists=wrong_lists(few, turns))
 chapter.record("wrong/turn-error/enc-pred", np.mean(astray.wrong), unit="share of turns", items=astray.wrong)
+
+# %% [markdown]
+# **With the store of the next chapter.** While the assistant speaks, the store's worker embeds the lists; when the user
+# speaks, the recogniser asks for the bytes with a deadline. Here one event is missing the first time, so that nothing is
+# ready; then it arrives.
+
+# %%
+said = [("utterance", b"call someone"), ("reply", turns[0].assistant.encode())]
+said += [(kind, stored_text(few[0], entry)) for kind, entry in LISTS.items()]
+ring = KeyRing({"k1": bytes(32)})
+design = TwoTables(MemoryStore(), ring, lambda: 0.0, embedder(part, vocabulary))
+for kind, text in said:
+    drive(design.steps(Event("turn-1", Code.CONTEXT, 0.0, kind, text)))
+
+# %%
+ways = {"before the last event": read_within(lambda: design.read("turn-1"), 0.0)}
+drive(design.steps(Event("turn-1", Code.EXPECT)))
+ways["after it"] = read_within(lambda: design.read("turn-1"), 0.0)
+heard_one = bench.heard()[0]
+answers = {
+    w: recognise_stored(part, vocabulary, heard_one, SearchSettings(), data) for w, data in ways.items()
+}
+texts = {way: [c.text for c in answer] for way, answer in answers.items()}
+stored_late = texts["before the last event"] == [c.text for c in found["none"].candidates[0]]
+chapter.record("store/late-is-the-baseline", stored_late, unit="truth value", n=1)
+sizes_of = [len(data or b"") for data in ways.values()]
+first = [", ".join(some[:2]) or "nothing" for some in texts.values()]
+frame = pd.DataFrame({"read": list(ways), "bytes": sizes_of, "best texts": first})
+chapter.table(frame, name="store", caption="One turn, read before and after the last event")
+
+# %% [markdown]
+# How often is the store late? That is for its own chapter; what it costs is drawn here for any answer:
 
 # %%
 rng = np.random.default_rng(seed)

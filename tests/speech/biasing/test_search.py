@@ -126,6 +126,17 @@ def test_a_narrow_beam_is_a_lower_bound_and_a_zero_weight_is_no_fusion():
     assert [[c.text for c in row] for row in plain] == [[c.text for c in row] for row in without]
 
 
+@torch.no_grad()
+def test_without_priors_only_whole_words_are_found():
+    model, logits, encodings, lengths = setting(11)
+    found = WordSearch(LEXICON, replace(WIDE, lm_weight=0.0))(logits, encodings, lengths)
+    for row, encoding, length in zip(found, encodings, lengths.tolist(), strict=True):
+        scores = {c.text: c.score for c in row}
+        assert set(LABELS) <= set(scores)
+        for word, labels in LABELS.items():
+            assert scores[word] == pytest.approx(acoustic(model, encoding[:length], labels), abs=2e-3)
+
+
 def test_the_longest_label_string_is_held():
     _, logits, encodings, lengths = setting()
     for row in WordSearch(LEXICON, SearchSettings(width=20), most=3)(logits, encodings, lengths):

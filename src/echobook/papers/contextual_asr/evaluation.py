@@ -82,11 +82,13 @@ def recognise(
     for start in range(0, len(turns), batch):
         own = slice(start, start + batch)
         prepared = None if lists is None else model.prepare(_catalogue(lists[own], vocabulary))
-        found += _search(model, vocabulary, encodings[own], settings, prepared, fused[own] if fused else None)
+        found += search_batch(
+            model, vocabulary, encodings[own], settings, prepared, fused[own] if fused else None
+        )
     return outcome(turns, found)
 
 
-def _search(
+def search_batch(
     model: ContextualTransducer,
     vocabulary: Vocabulary,
     encodings: Sequence[Tensor],
@@ -94,6 +96,7 @@ def _search(
     prepared: Prepared | None,
     fused: Lists | None,
 ) -> list[list[Candidate]]:
+    """Candidates of one search batch, with what the parts attend to and what fusion matches, if anything."""
     table, starts = fusion_of(fused, vocabulary) if fused is not None else (None, None)
     used = settings if table is not None else replace(settings, fusion_weight=0.0)
     padded = torch.nn.utils.rnn.pad_sequence(list(encodings), batch_first=True)

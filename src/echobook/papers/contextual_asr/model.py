@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from echobook.papers.contextual_asr.context import ContextEncoder
+from echobook.papers.contextual_asr.context import Context, ContextEncoder
 from echobook.papers.contextual_asr.parts import Projected
 from echobook.speech.biasing.catalogues import Catalogue
 from echobook.speech.biasing.search import Logits
@@ -53,9 +53,10 @@ class ContextualTransducer(nn.Module):
 
     def prepare(self, catalogue: Catalogue | None) -> Prepared | None:
         """Encode and project a catalogue: once per turn, however long the turn is."""
-        if catalogue is None:
-            return None
-        context = self.context(catalogue)
+        return None if catalogue is None else self.project(self.context(catalogue))
+
+    def project(self, context: Context) -> Prepared:
+        """Keys and values of each part for an encoded context."""
         return {place: self._part(place).attention.project(context) for place in self.parts}
 
     def _part(self, place: str) -> Any:

@@ -22,6 +22,7 @@ from echobook.speech.transducer import transducer_loss
 
 ALL_KINDS = (*KINDS, "reply")
 CTC_SHARE = 0.5
+SPARE = 20  # shared distractors beyond twice the size of a list
 Lister = Callable[[Sequence[int], np.random.Generator], Catalogue]
 
 
@@ -89,13 +90,16 @@ def encoded(model: Transducer, examples: Sequence[Example]) -> list[Example]:
 
 
 def lister(vocabulary: Vocabulary, split: str, turns: Sequence[Turn], listing: Listing) -> Lister:
-    """Draws the catalogue of some turns: sizes are drawn once a step."""
+    """Draws the catalogue of some turns: its size once a step, and with it the entries that serve all turns
+    of the step as distractors, so that each is encoded once (a shared list, as Pundak et al. 2018 draw)."""
+    entries = vocabulary.entries[split]
 
     def lists(indices: Sequence[int], rng: np.random.Generator) -> Catalogue:
         rows = int(rng.choice(listing.rows))
         chosen = [turns[i] for i in indices]
+        shared = [entries[i] for i in rng.permutation(len(entries))[: 2 * rows + SPARE]]
         draw = Draw(rows, listing.alike, listing.present)
-        listed = draw_lists(vocabulary, split, chosen, draw, rng=rng)
+        listed = draw_lists(vocabulary, split, chosen, draw, rng=rng, others=shared)
         found = catalogue(listed, vocabulary.labels, ALL_KINDS)
         return scramble(found, rng) if listing.scrambled else found
 

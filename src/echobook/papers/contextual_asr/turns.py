@@ -96,15 +96,23 @@ def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def draw_lists(
-    vocabulary: Vocabulary, split: str, turns: Sequence[Turn], draw: Draw, *, rng: np.random.Generator
+    vocabulary: Vocabulary,
+    split: str,
+    turns: Sequence[Turn],
+    draw: Draw,
+    *,
+    rng: np.random.Generator,
+    others: Sequence[Entry] | None = None,
 ) -> list[tuple[Entry, ...]]:
-    """What is listed in each turn: the truth with its chance, sound-alikes of the word, others."""
-    others = vocabulary.entries[split]
-    rows = min(draw.rows, len(others) - 1)
-    limited = Draw(rows, draw.alike, draw.present)
+    """What is listed in each turn: the truth with its chance, sound-alikes of the word, others.
+
+    others: entries the rest is drawn from, all of the split if not given; lists are never longer than they
+    allow.
+    """
+    pool = vocabulary.entries[split] if others is None else others
+    limited = Draw(min(draw.rows, len(pool) - 1), draw.alike, draw.present)
     return [
-        draw_entries(limited, turn.truth, vocabulary.alike(split, turn.word), others, rng=rng)
-        for turn in turns
+        draw_entries(limited, turn.truth, vocabulary.alike(split, turn.word), pool, rng=rng) for turn in turns
     ]
 
 

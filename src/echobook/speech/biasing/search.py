@@ -170,6 +170,7 @@ class WordSearch:
         bonus = beam.bonus if self.fusion is None else beam.bonus + self.fusion.end_bonus[beam.state]
         given = bonus - beam.bonus
         score = beam.score + self.settings.lm_weight * end + self.settings.fusion_weight * given
+        score = score.masked_fill(~end.isfinite(), -math.inf)  # inside a word; with a weight of 0, too
         return [
             self._candidates(*row)
             for row in zip(score, beam.prior + end, bonus, beam.count, beam.labels, strict=True)
