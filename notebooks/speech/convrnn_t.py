@@ -69,14 +69,15 @@ unseen: int = 60  # test utterances of other voices
 words: int = 10  # sentences only: different words [2, 37]
 longest: int = 3  # words of the longest utterance [1, 9]
 mels: int = 24  # mel channels
-steps: int = 300  # updates of each compared model
+first: int = 100  # updates on utterances of one word, before the others
+steps: int = 200  # updates of each compared model on all utterances
 control_steps: int = 100  # updates of the two controls
 batch_size: int = 16  # utterances an update
 
 # %% tags=["hide-input"]
 names = [name for name in models.split(",") if name]
 settings = {"corpus": corpus, "models": models, "train": train, "dev": dev, "seen": seen, "unseen": unseen}
-settings |= {"words": words, "longest": longest, "mels": mels, "steps": steps}
+settings |= {"words": words, "longest": longest, "mels": mels, "first": first, "steps": steps}
 settings |= {"control_steps": control_steps, "batch_size": batch_size}
 chapter = Chapter("convrnn-t", profile=profile, seed=seed, parameters=settings)
 chapter.verdict_box()
@@ -191,8 +192,17 @@ plt.show()
 #
 # Four encoders of one size, within five in a hundred: ConvRNN-T, LSTM layers alone (wider), a causal Conformer and a causal
 # ContextNet. Prediction network, joiner, features, order of the batches, schedule and number of updates are the same for
-# all. Two ablations leave a part of ConvRNN-T out and are smaller; two controls change one thing and are trained for fewer
-# updates. The settings were chosen on development utterances with the LSTM model alone, before any other model was trained.
+# all. The first updates use utterances of one word alone. Two ablations leave a part of ConvRNN-T out and are smaller; two
+# controls change one thing and are trained for fewer updates.
+#
+# :::{note}
+# The settings were chosen on development utterances with the LSTM model. Then one run of the `public` profile, seed 0, was
+# looked at and put aside: after its updates several models, ConvRNN-T among them, were still on or near the plateau on which a
+# transducer ignores the sound, and the local network alone had not left it. The cause was found without any test score:
+# PyTorch's starting weights let a hundredth of the signal through the local network. Starting weights that even this out and the
+# updates on single words were then introduced for all models alike. The criteria stayed as they were, and the recorded
+# seeds are others.
+# :::
 
 # %%
 width = Sizes(data.front_end.size)
@@ -202,7 +212,8 @@ for name in names:
 budget = experiment.training_settings(steps=steps, batch_size=batch_size, seed=seed)
 brief = experiment.training_settings(steps=control_steps, batch_size=batch_size, seed=seed)
 trained = {
-    name: experiment.fit(build(name, **size), data, brief if name in CONTROLS else budget) for name in names
+    name: experiment.fit(build(name, **size), data, brief if name in CONTROLS else budget, first=first)
+    for name in names
 }
 scored = [name for name in names if name not in CONTROLS]
 scores = {name: experiment.evaluate(trained[name].model, data) for name in scored}
@@ -459,7 +470,7 @@ chapter.table(
 #   cannot be compared, only who is ahead.
 # - **Updates.** All models get the same number of updates and are far from converged; an encoder that learns quickly is favoured.
 # - **Sizes.** Two LSTM layers instead of six, because deeper stacks with Swish projections did not leave the plateau in this budget.
-#   Starting weights are ours (see `initialise`).
+#   Starting weights are ours, and evened out between encoders (see `initialise`).
 # - **Training.** No SpecAugment and no dropout, which a budget this short does not repay; training digits are played faster or slower.
 # - **Baselines.** The Conformer has learned distance biases in place of sinusoidal relative encodings, no subsampling, and attends to
 #   the last 64 frames. ContextNet has eleven blocks.

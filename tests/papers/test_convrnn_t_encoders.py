@@ -8,7 +8,7 @@ from echobook.metrics.cost import count_parameters
 from echobook.papers.convrnn_t import sizes
 from echobook.papers.convrnn_t.baselines import CausalAttention, causal_conformer
 from echobook.papers.convrnn_t.encoder import ConvRNNT, GlobalBlock, GlobalCNN, LocalCNN
-from echobook.papers.convrnn_t.initialise import initialise
+from echobook.papers.convrnn_t.initialise import VARIATION, initialise
 from echobook.papers.convrnn_t.layers import (
     CausalConv1d,
     CausalSqueeze,
@@ -50,6 +50,7 @@ class TestLocalOnly(StreamingCases):
     features = 12
 
     def make_encoder(self) -> nn.Module:
+        torch.manual_seed(1)  # a draw that writes labels
         return lively(ENCODERS["local-only"](SMALL))
 
 
@@ -263,6 +264,30 @@ def test_initialised_stacks_pass_the_signal_on() -> None:
     first = encoder.lstms[0]
     assert (first.bias_ih_l0[32:64] == 1).all()
     assert (first.bias_hh_l0 == 0).all()
+
+
+@pytest.mark.parametrize("name", list(ENCODERS))
+def test_encodings_of_every_encoder_vary_alike_at_the_start(name: str) -> None:
+    """Within a factor of 1.6 of the target on other random frames, and no batch norm has seen the trial."""
+    encoder = build(name, sizes=Sizes(24), classes=11, seed=0).encoder.train()
+    assert all((b == 0).all() for n, b in encoder.named_buffers() if n.endswith("running_mean"))
+    frames = torch.randn(8, 50, 24, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        found = float(encoder(frames, torch.full((8,), 50))[0].std(1).mean())
+    assert VARIATION / 1.6 < found < VARIATION * 1.6
+
+
+def test_the_local_network_passes_the_signal_on() -> None:
+    torch.manual_seed(0)
+    local, frames = LocalCNN(24, channels=(8, 8, 4, 4)), torch.randn(4, 50, 24)
+    lstm = LSTMEncoder(24, hidden=8, size=8, layers=1)
+    encoder = ConvRNNT(24, local=local, global_=None, lstm=lstm)
+    with torch.no_grad():
+        before = local(frames, local.initial_state(4))[0].std(1).mean()
+        initialise(encoder)
+        after = local(frames, local.initial_state(4))[0].std(1).mean()
+    assert before < 0.03
+    assert after > 0.2
 
 
 def test_parameters_fit_the_papers_tables() -> None:

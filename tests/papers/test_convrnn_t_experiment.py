@@ -86,6 +86,18 @@ def test_every_model_overfits_four_utterances(tones: material.Material, name: st
     assert history.losses[-1] < 0.1 * history.losses[20]
 
 
+def test_the_first_updates_use_single_words(tones: material.Material) -> None:
+    sizes = Sizes(24, encoding=8, channels=(2,), hidden=8)
+    settings = experiment.training_settings(steps=1, batch_size=4, seed=0)
+    single = [e for e in tones.train if len(e.labels) == 1]
+    plain, staged = (build("rnn-t", sizes=sizes, classes=11, seed=0) for _ in range(2))
+    experiment.fit(plain, material.Material(**{**vars(tones), "train": single}), settings)
+    kept = experiment.fit(staged, material.Material(**{**vars(tones), "train": single}), settings, first=2)
+    assert single
+    assert len(kept.history.losses) == 1
+    assert not torch.equal(plain.joiner.output.weight, staged.joiner.output.weight)
+
+
 def test_training_twice_gives_the_same_weights(tones: material.Material) -> None:
     settings = experiment.training_settings(steps=3, batch_size=4, seed=0)
     sizes = Sizes(24, encoding=8, channels=(2,), hidden=8)

@@ -1,31 +1,81 @@
-"""Starting weights of the LSTM stacks.
+"""Starting weights, chosen so that every encoder passes the signal on.
 
-With PyTorch's default, a layer of LSTM, projection and Swish passes on about a twentieth of the signal's
-variation over time, so that three of them leave next to nothing and training does not leave the plateau on
-which the encoder is ignored. These weights keep it at the same order. The paper does not state its own.
+With PyTorch's defaults a layer of LSTM, projection and Swish passes on about a twentieth of the signal's
+variation over time, and the local CNN about a hundredth; what follows then starts from nearly constant
+encodings, and training stays long on the plateau on which the encoder is ignored. An encoder with norms
+does not suffer from this, so that the defaults would decide a comparison. Here all linear parts of the
+front end and the LSTM stacks keep the order of the signal, and the last layer of *every* encoder is scaled
+to the same variation of its encodings over time. The paper does not state its own starting weights.
 """
+
+from typing import Any
 
 import torch
 from torch import nn
 
+from echobook.papers.convrnn_t.baselines import BlockEncoder
+from echobook.papers.convrnn_t.encoder import ConvRNNT, LocalCNN
 from echobook.speech.model import LSTMEncoder
+
+VARIATION = 0.5
 
 
 @torch.no_grad()
 def initialise(module: nn.Module) -> None:
-    """Set the LSTMs and the projections behind them anew, in place; other parts keep their weights.
+    """Set LSTMs, the projections behind them, local CNN and fusion anew, in place; others keep their weights.
 
-    Input weights Xavier-uniform and recurrent weights orthogonal, gate by gate; biases 0, but 1 for the
-    forget gate; projections Xavier-uniform with gain 2, which makes up for Swish halving small values.
+    LSTM: input weights Xavier-uniform and recurrent weights orthogonal, gate by gate; biases 0, but 1 for the
+    forget gate. Projections: Xavier-uniform with gain 2, which makes up for Swish halving small values.
+    Convolutions before ReLU: He-normal. Other linear layers of the front end: Xavier-uniform. Biases 0.
     """
     for part in module.modules():
         if isinstance(part, nn.LSTM):
             _lstm(part)
         elif isinstance(part, LSTMEncoder):
             for projection in part.projections:
-                assert isinstance(projection, nn.Linear)
-                nn.init.xavier_uniform_(projection.weight, gain=2.0)
-                nn.init.zeros_(projection.bias)
+                _linear(projection, gain=2.0)
+        elif isinstance(part, LocalCNN):
+            _linear(part.projection, gain=1.0)
+            for conv in (c for c in part.modules() if isinstance(c, nn.Conv2d)):
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+                _zero_bias(conv)
+        elif isinstance(part, ConvRNNT):
+            _linear(part.fusion, gain=1.0)
+
+
+@torch.no_grad()
+def even_out(encoder: Any, features: int, *, frames: int = 40, batch: int = 16) -> None:
+    """Scale the encoder's last linear layer so that its encodings of random frames vary by `VARIATION`.
+
+    Batch norms use the batch's statistics for this and keep their own as they were.
+    """
+    before = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
+    encoder.train()
+    x = torch.randn(batch, frames, features)
+    last = last_layer(encoder)
+    for _ in range(3):  # Swish is not linear
+        found = encoder(x, torch.full((batch,), frames))[0].std(1).mean()
+        last.weight.mul_(VARIATION / found)
+    for name, buffer in encoder.named_buffers():
+        buffer.copy_(before[name])
+
+
+def last_layer(encoder: Any) -> nn.Linear:
+    """The linear layer that makes the encodings."""
+    if isinstance(encoder, ConvRNNT):
+        return last_layer(encoder.lstm)
+    last = encoder.outputs if isinstance(encoder, BlockEncoder) else encoder.projections[-1]
+    assert isinstance(last, nn.Linear)
+    return last
+
+
+def _linear(layer: Any, *, gain: float) -> None:
+    nn.init.xavier_uniform_(layer.weight, gain=gain)
+    _zero_bias(layer)
+
+
+def _zero_bias(layer: Any) -> None:
+    nn.init.zeros_(layer.bias)
 
 
 def _lstm(lstm: nn.LSTM) -> None:

@@ -21,7 +21,7 @@ from torch import nn
 
 from echobook.papers.convrnn_t.baselines import causal_conformer, causal_contextnet
 from echobook.papers.convrnn_t.encoder import ConvRNNT, GlobalCNN, LocalCNN
-from echobook.papers.convrnn_t.initialise import initialise
+from echobook.papers.convrnn_t.initialise import even_out, initialise
 from echobook.papers.convrnn_t.layers import CausalSqueeze, UtteranceSqueeze
 from echobook.speech.model import BLANK, AdditiveJoiner, LSTMEncoder, PredictionNetwork, Transducer
 
@@ -120,6 +120,7 @@ def assemble(encoder: Callable[[Sizes], nn.Module], *, sizes: Sizes, classes: in
         )
         model = Transducer(encoder(sizes), predictor, AdditiveJoiner(sizes.encoding, classes))
         initialise(model)
+        even_out(model.encoder, sizes.features)
     with torch.no_grad():
         model.joiner.output.bias[BLANK] = 2.0
     return model
