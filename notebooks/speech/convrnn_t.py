@@ -182,6 +182,7 @@ with figure_style():
     for axes, (name, utterance) in zip(panels, heard.items(), strict=True):
         energies = data.front_end.statistics.normalise(data.front_end.log_mel(utterance.audio))
         image = axes.imshow(energies.T, origin="lower", aspect="auto", cmap="cividis", vmin=-2, vmax=2)
+        axes.grid(visible=False)
         axes.set(title=f"{name}: {utterance.text}", ylabel="mel channel")
     axes.set(xlabel="frame (10 ms)")
     figure.colorbar(image, ax=panels, label="deviations from the training mean")
@@ -336,7 +337,7 @@ moves = occupancy(stay, write, frame_lengths, batch.label_lengths)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-convrnn-t-lattice", "caption": "Posterior share of each move in the lattice of the shortest utterance of training voices."}, "image": {"alt": "Lattice with frames to the right and labels upwards; thick arrows mark where the model writes its words."}}
 with figure_style():
-    figure, axes = plt.subplots(figsize=(max(6, 0.8 * len(shortest.features)), 1 + len(shortest.labels)))
+    figure, axes = plt.subplots(figsize=(max(6, 1.1 * len(shortest.features)), 1 + len(shortest.labels)))
     said = data.labels.decode(shortest.labels).split()
     draw_lattice(axes, moves.blank[0].numpy(), moves.label[0].numpy(), words=said, digits=1, shares=True)
 plt.show()
