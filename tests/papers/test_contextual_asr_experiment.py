@@ -26,6 +26,7 @@ from echobook.papers.contextual_asr.experiment import (
 from echobook.papers.contextual_asr.parts import CarryOver, Combiner
 from echobook.papers.contextual_asr.training import Listing, carry_lister, lister, reply_catalogue
 from echobook.papers.contextual_asr.turns import previous_words
+from echobook.speech.biasing.flite import FliteMissing
 from echobook.speech.biasing.search import Candidate, SearchSettings
 from echobook.speech.training import TrainingSettings
 
@@ -70,6 +71,12 @@ def test_unknown_corpora_and_voices_are_refused(world):
         load_vocabulary("x", seed=0)
     with pytest.raises(ValueError, match="test_voices is 'x'; expected 'espeak' or 'flite'"):
         build_world(world.vocabulary, (), Sizes(1, 1, 1, 1, 1), test_voices="x", snr_db=1.0, seed=0)
+
+
+def test_without_flite_its_voices_are_refused_at_once(world, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(FliteMissing, match="install the Debian or Ubuntu package `flite`"):
+        build_world(world.vocabulary, (), Sizes(9, 9, 9, 9, 9), test_voices="flite", snr_db=1.0, seed=0)
 
 
 def test_a_tiny_set_can_be_learnt(world):

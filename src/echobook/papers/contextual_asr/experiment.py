@@ -41,6 +41,7 @@ from echobook.papers.contextual_asr.training import (
 from echobook.papers.contextual_asr.turns import Turn, draw_lists, make_turns
 from echobook.papers.contextual_asr.vocabulary import Vocabulary, build_vocabulary
 from echobook.speech.biasing.catalogues import Draw, Entry
+from echobook.speech.biasing.flite import flite_program
 from echobook.speech.biasing.phonemes import CLASSES
 from echobook.speech.biasing.recogniser import phoneme_transducer
 from echobook.speech.features import FrontEnd
@@ -121,6 +122,8 @@ def build_world(
     """
     if test_voices not in ("espeak", "flite"):
         raise ValueError(f"test_voices is {test_voices!r}; expected 'espeak' or 'flite'")
+    if test_voices == "flite":
+        flite_program()  # refuse before minutes are spent on the other voices
     turns = _turns(vocabulary, sizes, seed)
     cast = split_voices(VOICES, seed=seed)
     material = {split: espeak_material(rows, cast[split]) for split, rows in turns.items() if split != "test"}
