@@ -8,11 +8,11 @@ ARGS    ?=
 RUN     := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test chapter verify record serve lab bench twice check clean
+.PHONY: help setup book test chapter verify record serve lab bench twice check clean context-demo
 
 help: ## list the commands
 	@echo "Echobook. Commands:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 	@echo "Variables: PROFILE=smoke|default|public|paper SLUG=chapter SEEDS=0,1,2 PYTHON=python3.12 SLURM=1"
 
 setup: ## create .venv and install the pinned packages (the other commands do this first)
@@ -55,6 +55,10 @@ check: setup ## style, spelling, types, imports, notebook form, typed figures in
 	@"$(RUN)" -m mypy src
 	@"$(RUN)" -m pytest -q -p no:xdist tests/notebooks/test_form.py tests/pipeline/test_imports.py
 	@"$(RUN)" -m echobook.report.lint
+
+context-demo: setup ## play a dialogue stream through the context store on dynalite, live in the terminal
+	@test -d workflow/dynalite/node_modules || npm ci --prefix workflow/dynalite --ignore-scripts --no-audit --no-fund
+	@"$(RUN)" -m echobook.store.demonstration $(ARGS)
 
 clean: ## delete everything that was built (not .venv, not the data cache)
 	@rm -rf _build .snakemake .jupyter .pytest_cache .ruff_cache .mypy_cache .hypothesis

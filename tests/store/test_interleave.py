@@ -25,27 +25,28 @@ EVENTS = (
 
 
 @pytest.mark.slow
-def test_ten_thousand_interleavings_with_returned_images():
-    counted = rates(race(VARIANTS["returned"], runs=10_000, seed=11))
-    assert counted["runs"] >= 9_990
-    assert counted["wanted"] > 6_000
+def test_a_thousand_interleavings_with_returned_images():
+    """The types of every argument are checked here, so only a tenth as many as the recorded runs have."""
+    counted = rates(race(VARIANTS["returned"], runs=1_000, seed=11))
+    assert counted["runs"] >= 990
+    assert counted["wanted"] > 600
     assert (counted["missed"], counted["doubled"]) == (0, 0)
     assert counted["ready"] == counted["wanted"]
 
 
 def test_strong_reads_are_safe_and_eventual_reads_are_not():
-    assert rates(race(VARIANTS["strong-read"], runs=500, seed=1))["missed"] == 0
-    assert rates(race(VARIANTS["eventual-read"], runs=500, seed=1))["missed"] > 0
+    assert rates(race(VARIANTS["strong-read"], runs=150, seed=1))["missed"] == 0
+    assert rates(race(VARIANTS["eventual-read"], runs=150, seed=1))["missed"] > 0
 
 
 def test_without_the_claim_triggers_are_doubled():
-    counted = rates(race(VARIANTS["returned-no-claim"], runs=500, seed=1))
+    counted = rates(race(VARIANTS["returned-no-claim"], runs=150, seed=1))
     assert (counted["missed"], counted["doubled"] > 0) == (0, True)
 
 
 def test_deaths_delay_but_lose_nothing():
-    counted = rates(race(VARIANTS["returned"], runs=500, seed=2, kill=0.15))
-    assert counted["kills"] > 500
+    counted = rates(race(VARIANTS["returned"], runs=150, seed=2, kill=0.15))
+    assert counted["kills"] > 150
     assert counted["ready"] == counted["wanted"]
 
 
@@ -148,4 +149,4 @@ class Workers(RuleBasedStateMachine):
 
 
 TestWorkers = Workers.TestCase
-TestWorkers.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestWorkers.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -14,8 +14,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
 from echobook.store.errors import StoreError
 from echobook.store.events import Event
 from echobook.store.items import Item
@@ -63,10 +61,6 @@ class Report:
     failures: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)  # from due to written, an event
     longest_queue: int = 0
-
-    def percentile(self, share: float) -> float:
-        """Return a percentile of the waits, `share` in [0, 100]."""
-        return float(np.percentile(self.waits, share))
 
 
 class Pipeline:
@@ -133,9 +127,8 @@ class Pipeline:
 
     async def drain(self) -> None:
         """Wait until all that was submitted is written and embedded. Raises what a worker died of."""
-        joins = [*(queue.join() for queue in self._events), self._claims.join()]
-        for join in joins:
-            waiting = asyncio.create_task(join)
+        for join in (*(queue.join for queue in self._events), self._claims.join):
+            waiting = asyncio.create_task(join())
             done, _ = await asyncio.wait({waiting, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             for task in done:
@@ -184,7 +177,8 @@ class Pipeline:
         while True:
             image, token = await self._claims.get()
             try:
-                self.report.embedded += await self._embedding(worker, image, token)
+                made = await self._embedding(worker, image, token)
+                self.report.embedded += made  # not `+= await`: other embedders count meanwhile
             except StoreError as error:
                 self.report.failures.append(f"embedding: {type(error).__name__}")
             finally:

@@ -20,7 +20,7 @@ class _Jump(selectors.SelectSelector):
         super().__init__()
         self.now = 0.0
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+    def select(self, timeout: float | int | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise RuntimeError("simulated time: nothing is left to wait for, yet a task is unfinished")
         self.now += max(0.0, timeout)
