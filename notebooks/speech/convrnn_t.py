@@ -475,6 +475,9 @@ chapter.table(
 # - **Sizes.** Two LSTM layers instead of six, because deeper stacks with Swish projections did not leave the plateau in this budget.
 #   Starting weights are ours, and evened out between encoders (see `initialise`).
 # - **Training.** No SpecAugment and no dropout, which a budget this short does not repay; training digits are played faster or slower.
+# - **One learning rate**, chosen with the LSTM model, for all. The local network, which the paper describes without norms, learned hardly
+#   anything by itself at that rate (see the curves); whether a lower one helps it, alone or inside ConvRNN-T, was not tried. Its
+#   share in C4, and perhaps in C1 and C3, may be a matter of training and not of the idea.
 # - **Baselines.** The Conformer has learned distance biases in place of sinusoidal relative encodings, no subsampling, and attends to
 #   the last 64 frames. ContextNet has eleven blocks.
 # - **Not said in the paper.** Frequency padding, what follows the fourth local layer, whether dilations start at one or two, the
