@@ -271,8 +271,8 @@ def noted(group, setting, got):
     for measure in ("coverage", "defect-cut", "win-loss-pairs"):
         metric = f"{group}/{measure}/{setting.replace(' ', '-').replace('.', '')}"
         row[measure] = chapter.record(metric, got[measure], unit="ratio", n=len(first))
-        row[f"{measure} (SLURP, recorded)"] = recorded(metric)
-    return row
+        row[f"{measure}, SLURP"] = recorded(metric)
+    return {name: value for name, value in row.items() if not name.startswith("defect-cut")}
 
 
 # %% [markdown]
@@ -389,7 +389,9 @@ rows = []
 for name, rule in grid.items():
     mined = guarded(mine(session_graph(counts, rule), rule))
     rows.append(noted("grid", name, measures(judge(first, mined, fresh.understanding))))
-chapter.table(pd.DataFrame(rows), name="grid", caption="One knob at a time")
+chapter.table(
+    pd.DataFrame(rows), name="grid", caption="One knob at a time, in this run and recorded on SLURP"
+)
 
 # %% [markdown]
 # **How many sessions?** Corrections are spread thinly, so pooling more sessions finds more of them.
@@ -402,10 +404,14 @@ for size in (5000, 20000, 100000, 300000):
         mined = mined_table(pooled[pooled.session < size], rules, gap_s=gap)
         rows.append(noted("sessions", f"n {size}", measures(judge(first, mined, fresh.understanding))))
     else:
-        names = {m: f"{m} (SLURP, recorded)" for m in ("coverage", "defect-cut", "win-loss-pairs")}
+        names = {m: f"{m}, SLURP" for m in ("coverage", "win-loss-pairs")}
         rows.append({"setting": f"n {size}"} | {names[m]: recorded(f"sessions/{m}/n-{size}") for m in names})
 sweep_sessions = pd.DataFrame(rows)
-chapter.table(sweep_sessions, name="sessions", caption="Rewrites mined from growing logs")
+chapter.table(
+    sweep_sessions,
+    name="sessions",
+    caption="Rewrites mined from growing logs, in this run and recorded on SLURP",
+)
 
 # %% [markdown]
 # **Which gap ends a session?** So far silences were even and any sensible gap was right. Here silences within a
@@ -419,7 +425,7 @@ for seconds in (5, 15, 30, 45, 60, 120, 600):
     mined = mined_table(spread, rules, gap_s=float(seconds))
     rows.append(noted("gap", f"seconds {seconds}", measures(judge(first, mined, fresh.understanding))))
 sweep_gap = pd.DataFrame(rows)
-chapter.table(sweep_gap, name="gap", caption="The session gap, on a log with uneven silences")
+chapter.table(sweep_gap, name="gap", caption="The session gap, with uneven silences")
 
 # %% [markdown]
 # **Control**: in a world without errors, mining must bring nothing.
@@ -470,7 +476,7 @@ for percent in (5, 10, 20, 40):
     )
     row = {"held out of a hundred": percent, "coverage": kept.coverage.mean(), "live defects": live}
     for measure in ("coverage", "live-defects"):
-        row[f"{measure} (SLURP, recorded)"] = recorded(f"hold-out/{measure}/of-a-hundred-{percent}")
+        row[f"{measure}, SLURP"] = recorded(f"hold-out/{measure}/of-a-hundred-{percent}")
     rows.append(row)
 sweep_hold_out = pd.DataFrame(rows)
 chapter.table(sweep_hold_out, name="hold-out", caption="Share of sessions without rewriting")
@@ -509,7 +515,7 @@ for name, cost in costs.items():
 seconds = [costs[f"turns-{size}"].seconds for size in sizes]
 slope = float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 chapter.record("scale/seconds-exponent", slope, unit="exponent", timing=True)
-chapter.record("scale/turns-per-second", sizes[-1] / seconds[-1], unit="turns/s", timing=True)
+speed = chapter.record("scale/turns-per-second", sizes[-1] / seconds[-1], unit="turns/s", timing=True)
 
 # %% [markdown]
 # Solving a chain of ten thousand states and a hundred thousand edges, and looking up one request in the table that
@@ -521,16 +527,15 @@ where = (np.repeat(np.arange(10_000), 10), rng.integers(0, 10_000, 100_000))
 wide = chain_from_counts(sparse.coo_array((rng.integers(1, 9, 100_000), where), shape=(10_000, 10_000)), ends)
 start = time.process_time()
 absorption_probabilities(wide)
-chapter.record("scale/solve-seconds", time.process_time() - start, unit="s", timing=True)
+solved = chapter.record("scale/solve-seconds", time.process_time() - start, unit="s", timing=True)
 
 # %%
 server = ServingTable(dict(tables["chain"]), {})
 start = time.process_time()
 for text in first.text:
     server.rewrite(text)
-chapter.record(
-    "scale/lookup-microseconds", 1e6 * (time.process_time() - start) / len(first), unit="us", timing=True
-)
+each = 1e6 * (time.process_time() - start) / len(first)
+looked_up = chapter.record("scale/lookup-microseconds", each, unit="us", timing=True)
 
 # %% [markdown]
 # The same program runs on Spark; only the table comes from elsewhere. Below, a slice of the log is counted on a local
@@ -656,7 +661,7 @@ with figure_style():
 # | `device` | who spoke; sessions never cross devices |
 # | `time` | seconds, or timestamps |
 # | `text` | what the recogniser heard |
-# | `interpretation` | what was understood, as one text such as `music_play|artist:north pier`; may be empty |
+# | `interpretation` | what was understood, as one text such as `play:north pier`; may be empty |
 # | `outcome` | 1 wanted, 0 not wanted, empty unknown |
 # | `sequence` | optional: the device's own counter, trusted above the clock |
 #

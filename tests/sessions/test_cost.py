@@ -1,6 +1,7 @@
 """What counting costs: a log of known size, memory of the child alone, refusals, and spilling to disk."""
 
 import json
+import resource
 from pathlib import Path
 
 import pandas as pd
@@ -30,6 +31,9 @@ def test_memory_of_the_caller_is_not_counted(tmp_path: Path) -> None:
     held = bytearray(400 * 2**20)
     held[:: 2**12] = bytes([1]) * len(range(0, len(held), 2**12))
     assert own_peak_mib() > 400
+    assert (
+        own_peak_mib() <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 + 50
+    )  # resident, not mapped
     assert counting_cost(log).peak_mib < before + 100
 
 
