@@ -35,7 +35,7 @@ def moto_address():
 
 def open_dynamo(address: str, request: pytest.FixtureRequest, tables=TABLES) -> DynamoStore:
     """A store of its own tables on a shared server."""
-    store = DynamoStore(connect(address), prefix=f"t{abs(hash(request.node.nodeid))}_")
+    store = DynamoStore(connect(address, timeout_s=60.0), prefix=f"t{abs(hash(request.node.nodeid))}_")
     store.create(tables)
     request.addfinalizer(store.close)
     return store
