@@ -448,8 +448,8 @@ plt.show()
 # rows are not recorded yet.
 #
 # **The pooler.** With the usual head and the head's own learning rate, plain fine-tuning reaches
-# {result}`tanda:ablation/map/ft-pooler|.3f` and TANDA {result}`tanda:ablation/map/tanda-pooler|.3f`. The pooler does not fail here; the
-# small learning rate of the head did more of the harm in the trial.
+# {result}`tanda:ablation/map/ft-pooler|.3f` and TANDA {result}`tanda:ablation/map/tanda-pooler|.3f`. The pooler does not fail plain fine-tuning
+# here; the trial had changed head and learning rate together, and the rate may have done more of the harm.
 #
 # **The generated world.** Where the target shares no wording with the transfer set, nothing obliges transfer to help, and updates
 # spent on it are missing on the target. What the knob does:
