@@ -192,7 +192,9 @@ def _records(path: Path, reader: Any) -> Iterator[tuple[int, dict[str, str]]]:
         for record in reader:
             yield reader.line_num, record
     except csv.Error as error:
-        raise MalformedRow(path, reader.line_num + 1, "a row of comma-separated fields", str(error)) from error
+        raise MalformedRow(
+            path, reader.line_num + 1, "a row of comma-separated fields", str(error)
+        ) from error
 
 
 def check_rows(path: Path, rows: Sequence[Row], *, conflicts: bool = False) -> list[Row]:
