@@ -56,7 +56,7 @@ class MemoryStore:
         """See the port."""
         check_distinct(table, keys)
         found = [self._rows(table).get(table.identity(key)) for key in keys]
-        self.spent.read("get_many", sum(read_units(item, consistent=consistent) for item in found))
+        self.spent.read("get_many", float(sum(read_units(item, consistent=consistent) for item in found)))
         return [dict(item) for item in found if item is not None]
 
     def query(self, table: Table, partition: str, *, prefix: str = "", consistent: bool = True) -> list[Item]:

@@ -203,7 +203,7 @@ class SqliteStore:
         check_distinct(table, keys)
         with self._lock:
             found = [self._find(table, key) for key in keys]
-        self.spent.read("get_many", sum(read_units(item, consistent=consistent) for item in found))
+        self.spent.read("get_many", float(sum(read_units(item, consistent=consistent) for item in found)))
         return [item for item in found if item is not None]
 
     def query(self, table: Table, partition: str, *, prefix: str = "", consistent: bool = True) -> list[Item]:
