@@ -199,3 +199,24 @@ def test_table_has_the_chapter_in_its_id(chapter):
     html = chapter.table(pd.DataFrame({"x": [1.23456]}), name="rows", caption="Rows.", digits=2).to_html()
     assert 'id="T_small-talk-rows"' in html
     assert ">1.23<" in html
+
+
+def test_kept_work_adds_to_the_cost_and_is_told_on_the_stamp(chapter, monkeypatch, tmp_path):
+    chapter.add_kept_cost(100.0)
+    chapter.add_kept_cost(20.5)
+    cost = chapter.results().cost
+    assert cost.kept_cpu_seconds == 120.5
+    assert cost.whole_cpu_seconds == pytest.approx(cost.cpu_seconds + 120.5)
+    monkeypatch.setenv("ECHOBOOK_RESULT", str(tmp_path / "result.json"))
+    assert "read results that took 120.5 CPU-s" in repr(chapter.finish())
+
+
+def test_without_kept_work_nothing_is_said_of_it(chapter, monkeypatch, tmp_path):
+    monkeypatch.setenv("ECHOBOOK_RESULT", str(tmp_path / "result.json"))
+    assert "read results" not in repr(chapter.finish())
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+def test_a_kept_cost_that_is_none_is_refused(chapter, seconds):
+    with pytest.raises(ReportError, match="kept cost"):
+        chapter.add_kept_cost(seconds)

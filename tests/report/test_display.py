@@ -10,12 +10,24 @@ import pytest
 from bs4 import BeautifulSoup
 
 from echobook.metrics import statistics
-from echobook.report.display import CLASSES, Html, badge, figure, range_text, stamp, strip_volatile, volatile
+from echobook.report.display import (
+    CLASSES,
+    Html,
+    badge,
+    cost_text,
+    figure,
+    range_text,
+    stamp,
+    strip_volatile,
+    volatile,
+)
 from echobook.report.errors import ReportError
 from echobook.report.figures import figure_style, palette
+from echobook.report.results import Cost
 from echobook.report.source import show_source
 from echobook.report.tables import table
 from echobook.report.verdicts import VERDICTS
+from echobook.sphinx.rows import minutes_text
 
 
 def test_every_verdict_has_words_a_sign_and_its_own_class():
@@ -156,3 +168,11 @@ def test_source_with_fences_gets_a_longer_one():
 def test_foreign_source_is_refused():
     with pytest.raises(ReportError, match="expected a function or class of echobook"):
         show_source(re.compile)
+
+
+def test_cost_counts_what_was_kept(make):
+    results = make()
+    results.cost = Cost(wall_seconds=1.0, cpu_seconds=10.0, peak_memory_mib=50.0, kept_cpu_seconds=1990.0)
+    assert "2,000 CPU-s, 50 MiB" in cost_text([results])
+    assert minutes_text([results]) == "33.3"
+    assert minutes_text([]) == "none yet"

@@ -91,6 +91,7 @@ class Chapter:
         self._datasets: dict[str, Dataset] = {}
         self._threads = provenance.one_thread()
         self._meter = provenance.Meter()
+        self._kept_cpu_seconds = 0.0
 
     def use(self, used: DatasetUse) -> None:
         """Note a data set as used: it goes into the results file and onto the stamp. Twice is once."""
@@ -114,6 +115,12 @@ class Chapter:
             count = sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
         self._counts[name] = count
         return count
+
+    def add_kept_cost(self, cpu_seconds: float) -> None:
+        """Count CPU seconds of an earlier run whose kept results this run read; repeated calls add up."""
+        if not (math.isfinite(cpu_seconds) and cpu_seconds >= 0):
+            raise ReportError(f"{self.slug}: kept cost {cpu_seconds!r} is not a number of seconds, 0 or more")
+        self._kept_cpu_seconds += float(cpu_seconds)
 
     def record(
         self,
@@ -200,7 +207,7 @@ class Chapter:
                 metrics=dict(self._metrics),
                 parameter_counts=dict(self._counts),
                 datasets=[self._datasets[name] for name in sorted(self._datasets)],
-                cost=self._meter.cost(),
+                cost=self._meter.cost(kept_cpu_seconds=self._kept_cpu_seconds),
                 environment=provenance.environment(self.root, self.slug, threads=self._threads),
             )
         except pydantic.ValidationError as error:

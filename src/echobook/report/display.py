@@ -91,7 +91,7 @@ def cost_text(results: Sequence[Results]) -> str:
     """Return the mean cost of a recorded run: CPU seconds, memory, parameters."""
     if not results:
         return "Cost: not yet recorded."
-    cpu = np.mean([result.cost.cpu_seconds for result in results])
+    cpu = np.mean([result.cost.whole_cpu_seconds for result in results])
     memory = max(result.cost.peak_memory_mib for result in results)
     counts = sum(results[0].parameter_counts.values())
     trained = f", {counts:,} parameters" if counts else ""
@@ -138,6 +138,7 @@ def stamp(results: Results) -> Html:
         "Hardware": volatile(f"{where.hardware}, {where.threads} thread{'' if where.threads == 1 else 's'}"),
         "Cost": volatile(
             f"{cost.cpu_seconds:.1f} CPU-s, {cost.wall_seconds:.1f} s, {cost.peak_memory_mib:.0f} MiB"
+            + (f"; read results that took {cost.kept_cpu_seconds:.1f} CPU-s" if cost.kept_cpu_seconds else "")
         ),
         "Date": volatile(where.date),
     }

@@ -167,10 +167,11 @@ class Meter:
         self._wall = time.perf_counter()
         self._cpu = _cpu_seconds()
 
-    def cost(self) -> Cost:
-        """Return the cost so far, rounded to milliseconds and tenths of a MiB."""
+    def cost(self, *, kept_cpu_seconds: float = 0.0) -> Cost:
+        """Return the cost so far and that of kept results, rounded to milliseconds and tenths of a MiB."""
         return Cost(
             wall_seconds=round(time.perf_counter() - self._wall, 3),
             cpu_seconds=round(_cpu_seconds() - self._cpu, 3),
             peak_memory_mib=round(peak_memory_mib(), 1),
+            kept_cpu_seconds=round(kept_cpu_seconds, 3),
         )

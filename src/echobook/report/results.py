@@ -75,11 +75,20 @@ class Dataset(Strict):
 
 
 class Cost(Strict):
-    """What the run cost: seconds of wall clock and CPU, peak resident memory in MiB."""
+    """What the run cost: seconds of wall clock and CPU, peak resident memory in MiB.
+
+    `kept_cpu_seconds` are those of earlier runs whose kept results this run read instead of computing them.
+    """
 
     wall_seconds: Amount
     cpu_seconds: Amount
     peak_memory_mib: Amount
+    kept_cpu_seconds: Amount = 0.0
+
+    @property
+    def whole_cpu_seconds(self) -> float:
+        """CPU seconds that a run needs where nothing was kept before."""
+        return self.cpu_seconds + self.kept_cpu_seconds
 
 
 class Environment(Strict):

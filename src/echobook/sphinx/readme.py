@@ -14,7 +14,7 @@ from echobook.sphinx.rows import Row, all_rows
 
 BEGIN = "<!-- claims: written by python -m echobook.sphinx.readme -->"
 END = "<!-- end of claims -->"
-HEAD = "| chapter | claim | ours (public data) | paper | verdict | minutes |"
+HEAD = "| chapter | claim | ours (public data) | paper | verdict | CPU minutes |"
 
 
 def _cell(text: str) -> str:

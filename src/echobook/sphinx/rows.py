@@ -34,10 +34,10 @@ def short(value: float) -> str:
 
 
 def minutes_text(results: list[Results]) -> str:
-    """Return the mean wall-clock minutes of one run."""
+    """Return the mean CPU minutes of one run, with those of kept results that it read."""
     if not results:
         return "none yet"
-    return short(sum(result.cost.wall_seconds for result in results) / len(results) / 60)
+    return short(sum(result.cost.whole_cpu_seconds for result in results) / len(results) / 60)
 
 
 def chapter_rows(records: Records, chapter: Chapter) -> list[Row]:
