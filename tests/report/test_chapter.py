@@ -208,12 +208,12 @@ def test_kept_work_adds_to_the_cost_and_is_told_on_the_stamp(chapter, monkeypatc
     assert cost.kept_cpu_seconds == 120.5
     assert cost.whole_cpu_seconds == pytest.approx(cost.cpu_seconds + 120.5)
     monkeypatch.setenv("ECHOBOOK_RESULT", str(tmp_path / "result.json"))
-    assert "read results that took 120.5 CPU-s" in repr(chapter.finish())
+    assert "read results that took 120.5 CPU-s" in chapter.finish()._repr_html_()
 
 
 def test_without_kept_work_nothing_is_said_of_it(chapter, monkeypatch, tmp_path):
     monkeypatch.setenv("ECHOBOOK_RESULT", str(tmp_path / "result.json"))
-    assert "read results" not in repr(chapter.finish())
+    assert "read results" not in chapter.finish()._repr_html_()
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
