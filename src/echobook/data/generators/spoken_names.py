@@ -16,9 +16,7 @@ from echobook.data.types import DatasetUse, rows_digest
 
 VERSION = "1"
 
-ONSETS = (
-    "b B;d D;f F;g G;h HH;k K;l L;m M;n N;p P;r R;s S;t T;v V;w W;sh SH;ch CH;br B R;tr T R;bl B L"
-)
+ONSETS = "b B;d D;f F;g G;h HH;k K;l L;m M;n N;p P;r R;s S;t T;v V;w W;sh SH;ch CH;br B R;tr T R;bl B L"
 VOWELS = "ee IY;oo UW;ar AA R;or AO R;ay EY"
 CODAS = "l L;n N;d D;t T;k K;m M;p P;b B"
 SURNAME_ENDS = "er ER;ton T AH N;ley L IY;man M AH N;son S AH N;low L OW;field F IY L D"
