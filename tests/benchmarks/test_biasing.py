@@ -67,7 +67,8 @@ def test_context_of_a_turn(count, capsys):
     per_frame = encoder + 4 * max(predictor, 0.0)  # four searches of the joiner in a frame
     with capsys.disabled():
         print(
-            f"\n{count} entries: encoded once a turn {1e3 * encode:.1f} ms; adapter {1e6 * encoder:.0f} us a frame, "
+            f"\n{count} entries: encoded once a turn {1e3 * encode:.1f} ms; "
+            f"adapter {1e6 * encoder:.0f} us a frame, "
             f"predictor's {1e6 * predictor:.0f} us a step of 8 hypotheses; together "
             f"{per_frame / FRAME_SECONDS:.3f} of real time; fusion automaton {1e3 * automaton:.1f} ms",
             end="",

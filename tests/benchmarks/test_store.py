@@ -21,10 +21,10 @@ def report(name, load, bar):
 @pytest.mark.benchmark
 @pytest.mark.slow
 def test_bounded_load(capsys):
-    lines = [report("embedded", measure(EMBEDDED, rate=3200, seconds=SECONDS, seed=0), 3000)]
+    lines = [report("embedded", measure(EMBEDDED, rate=3200.0, seconds=SECONDS, seed=0), 3000)]
     if dynalite_script(ROOT) is not None:
         with dynalite(ROOT) as address:
-            load = measure(address, rate=320, seconds=SECONDS, seed=0, shards=1)
+            load = measure(address, rate=320.0, seconds=SECONDS, seed=0, shards=1)
         lines.append(report("dynalite", load, 300))
         assert load.failures == 0
     with capsys.disabled():

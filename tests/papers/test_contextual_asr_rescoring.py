@@ -49,7 +49,7 @@ def test_it_learns_to_follow_what_was_said_before():
     said = {"bauer": ["bauer", "jones"], "tower": ["jones", "tower"], "power": ["call", "jones"]}
     training = [choice(previous, right) for right, previous in said.items()]
     trained = model()
-    settings = TrainingSettings(steps=80, batch_size=6, peak_rate=0.01, warmup=10)
+    settings = TrainingSettings(steps=160, batch_size=6, peak_rate=0.01, warmup=10)
     losses = train_rescorer(trained, training, LABELS, settings)
     assert losses[-1] < 0.2 < losses[0]
     best = [row[0].text for row in rescored(trained, training, LABELS)]
