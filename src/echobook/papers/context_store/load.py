@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -70,7 +70,8 @@ def measure(
     StoreError when a shard dies.
     """
     if target != EMBEDDED:
-        DynamoStore(SignedClient(target)).create(TABLES)
+        with closing(DynamoStore(SignedClient(target))) as store:
+            store.create(TABLES)
     command = [sys.executable, "-m", __name__, target, str(rate), str(seconds), str(seed), str(context_bytes)]
     with ExitStack() as stack:
         started = [_start([*command, str(shard), str(shards)]) for shard in range(shards)]
