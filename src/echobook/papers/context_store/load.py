@@ -13,9 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -144,6 +144,17 @@ async def _feed(pipeline: Pipeline, arrivals: Sequence[tuple[float, Event]]) -> 
     return report, loop.time() - start - arrivals[-1][0]
 
 
+@contextmanager
+def _settled() -> Iterator[None]:
+    """Collect garbage, then keep collections from looking again at what is there now."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def run_shard(
     store: Store,
     run: Run,
@@ -171,11 +182,10 @@ def run_shard(
         queue=10_000,
         linger_s=linger_s,
     )
-    gc.collect()
-    gc.freeze()  # what is there now lives to the end: collections need not look at it again
-    ready()
-    started = time.process_time()
-    report, overrun = run_real(_feed(pipeline, arrivals))
+    with _settled():
+        ready()
+        started = time.process_time()
+        report, overrun = run_real(_feed(pipeline, arrivals))
     return Shard(
         interactions=len(stream),
         span=count / rate,
