@@ -220,7 +220,7 @@ outcomes = run_rows(bench, rows, kept, told=trained.__setitem__)
 seconds = sum(outcome.seconds for outcome in outcomes.values())
 chapter.add_kept_cost(seconds - sum(outcome.seconds for outcome in trained.values()))
 chapter.record("cost/training-cpu-seconds", seconds, unit="s", n=len(outcomes), timing=True)
-chapter.count_parameters("cross-encoder", bench.fresh(rows[f"{first}/ft"].recipe))
+weights = chapter.count_parameters("cross-encoder", bench.fresh(rows[f"{first}/ft"].recipe))
 
 # %% [markdown]
 # Pairs that are longer than the limit are cut at the end of the longer side:

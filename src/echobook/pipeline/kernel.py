@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import warnings
 from pathlib import Path
 
 from echobook.pipeline.offline import refuse_network
@@ -24,6 +25,11 @@ def cap_memory(megabytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
+def leave_out_advice() -> None:
+    """Ignore the advice to install Jupyter widgets: a page has no use for them."""
+    warnings.filterwarnings("ignore", message="IProgress not found")
+
+
 def main() -> None:
     """Set the guards, leave the process id where the runner can find it, and become the kernel."""
     Path(os.environ["ECHOBOOK_KERNEL_PID"]).write_text(str(os.getpid()), encoding="utf-8")
@@ -33,6 +39,7 @@ def main() -> None:
 
     from ipykernel import kernelapp
 
+    leave_out_advice()
     cap_memory(int(os.environ.get("ECHOBOOK_MEMORY_MB", "0")))
     kernelapp.launch_new_instance()
 
