@@ -136,13 +136,12 @@ with figure_style():
     places = {"play maj": (0, 0.5), "play imagine": (1, 0.9), "failure": (1, 0.1), "success": (2, 0.9)}
     traced = session_graph(count(duckdb_table(small_log), gap_s=gap), MiningRules()).chain
     edges = [("play maj", "play imagine", traced.q[1, 0]), ("play maj", "failure", traced.r[1, 1])]
+    arrow = {"arrowstyle": "->", "shrinkA": 42, "shrinkB": 42, "color": "0.35"}
     for start, end, share in [*edges, ("play imagine", "success", traced.r[0, 0])]:
-        axes.annotate(
-            "", places[end], places[start], arrowprops={"arrowstyle": "->", "shrinkA": 32, "shrinkB": 32}
-        )
+        axes.annotate("", places[end], places[start], arrowprops=arrow)
         axes.text(*np.add(places[start], places[end]) / 2 + [0, 0.07], f"{share:.2f}", ha="center")
     for name, place in places.items():
-        axes.text(*place, name, ha="center", va="center", bbox={"boxstyle": "round", "fc": "white"})
+        axes.text(*place, name, ha="center", va="center", bbox={"boxstyle": "round", "fc": "white", "ec": "0.35"})
     axes.set(xlim=(-0.4, 2.4), ylim=(-0.15, 1.15))
     axes.axis("off")
 

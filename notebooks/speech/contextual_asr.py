@@ -151,7 +151,7 @@ arrows += ",adapter. joiner,catalogue context,context adapter,context adapter."
 with figure_style():
     figure, axes = plt.subplots(figsize=(7.5, 2.8))
     for start, end in (pair.split() for pair in arrows.split(",")):
-        style = {"arrowstyle": "->", "shrinkA": 28, "shrinkB": 26}
+        style = {"arrowstyle": "->", "shrinkA": 28, "shrinkB": 26, "color": "0.35"}
         axes.annotate("", boxes[end], boxes[start], arrowprops=style)
     for name, place in boxes.items():
         shade = {"boxstyle": "round", "fc": "0.8" if name[:3] in ("ada", "con") else "white"}
