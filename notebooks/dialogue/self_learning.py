@@ -141,7 +141,9 @@ with figure_style():
         axes.annotate("", places[end], places[start], arrowprops=arrow)
         axes.text(*np.add(places[start], places[end]) / 2 + [0, 0.07], f"{share:.2f}", ha="center")
     for name, place in places.items():
-        axes.text(*place, name, ha="center", va="center", bbox={"boxstyle": "round", "fc": "white", "ec": "0.35"})
+        axes.text(
+            *place, name, ha="center", va="center", bbox={"boxstyle": "round", "fc": "white", "ec": "0.35"}
+        )
     axes.set(xlim=(-0.4, 2.4), ylim=(-0.15, 1.15))
     axes.axis("off")
 
