@@ -10,7 +10,8 @@ import pytest
 from echobook.pipeline.chapters import published_chapters
 from echobook.pipeline.pages import prepare_page, read_pages
 from echobook.pipeline.project import Project
-from echobook.pipeline.runner import Limits, prepare, run_chapter
+from echobook.pipeline.run import Limits, prepare
+from echobook.pipeline.runner import run_chapter
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,8 +12,9 @@ from echobook import cli
 from echobook.pipeline.build import main as build
 from echobook.pipeline.errors import PipelineError
 from echobook.pipeline.pages import is_page, plan_pages, prepare_page, read_pages
+from echobook.pipeline.run import Limits, prepare
 from echobook.pipeline.run_notebook import main as command
-from echobook.pipeline.runner import Limits, prepare, run_chapter
+from echobook.pipeline.runner import run_chapter
 
 HERE = Path(__file__).resolve().parents[2]
 HEAD = """\

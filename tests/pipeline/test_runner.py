@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from echobook.pipeline.errors import PipelineError
+from echobook.pipeline.execution import kernel_environment
 from echobook.pipeline.project import Project
+from echobook.pipeline.run import Limits, prepare
 from echobook.pipeline.run_notebook import main as command
-from echobook.pipeline.runner import Limits, kernel_environment, place, prepare, run_chapter
+from echobook.pipeline.runner import place, run_chapter
 
 NAN = "found['metrics']['score']['value'] = float('nan')"
 

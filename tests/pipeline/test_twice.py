@@ -8,7 +8,8 @@ import shutil
 import pytest
 
 from echobook.pipeline.errors import PipelineError
-from echobook.pipeline.runner import prepare, run_chapter
+from echobook.pipeline.run import prepare
+from echobook.pipeline.runner import run_chapter
 from echobook.pipeline.twice import compare_bits, compare_tolerance, run_in, twice
 from echobook.pipeline.verify import record, verify
 

@@ -15,7 +15,7 @@ from echobook.pipeline.errors import PipelineError
 from echobook.pipeline.parameters import ProfileSettings
 from echobook.pipeline.plan import Job, chapter_inputs
 from echobook.pipeline.project import PROFILES, Project
-from echobook.pipeline.runner import Limits, Run
+from echobook.pipeline.run import Limits, Run
 
 PREFIX = "kernels/"
 FOLDER = "notebooks/kernels"

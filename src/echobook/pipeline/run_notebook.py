@@ -14,7 +14,7 @@ from echobook.pipeline.errors import PipelineError
 from echobook.pipeline.project import PROFILES, Project
 
 if TYPE_CHECKING:
-    from echobook.pipeline.runner import Limits, Run
+    from echobook.pipeline.run import Limits, Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def overrides(pairs: list[str]) -> dict[str, str]:
 
 
 def _chapter(project: Project, options: argparse.Namespace, limits: Limits) -> Run:
-    from echobook.pipeline.runner import prepare
+    from echobook.pipeline.run import prepare
 
     values = overrides(options.parameter)
     return prepare(project, options.slug, options.profile, options.seed, values, limits)
@@ -67,7 +67,8 @@ def _page(project: Project, options: argparse.Namespace, limits: Limits) -> Run:
 def run_from(options: argparse.Namespace) -> int:
     """Run what the command line says; print one line or the error; return the exit status."""
     from echobook.pipeline.pages import is_page
-    from echobook.pipeline.runner import Limits, run_chapter
+    from echobook.pipeline.run import Limits
+    from echobook.pipeline.runner import run_chapter
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from echobook.pipeline.canonical import comparable
 from echobook.pipeline.project import Project
-from echobook.pipeline.runner import prepare, run_chapter
+from echobook.pipeline.run import prepare
+from echobook.pipeline.runner import run_chapter
 
 if TYPE_CHECKING:
     from echobook.report.results import Results

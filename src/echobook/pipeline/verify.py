@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from echobook.pipeline.errors import PipelineError
 from echobook.pipeline.project import Project
-from echobook.pipeline.runner import prepare, run_chapter
+from echobook.pipeline.run import prepare
+from echobook.pipeline.runner import run_chapter
 
 if TYPE_CHECKING:
     from echobook.report.results import Results
