@@ -20,7 +20,8 @@ from echobook.data.qa import (
 )
 from echobook.data.qa_transfer import load_squad_nqg, read_sentence_pairs, restore, transfer_pairs
 from echobook.data.text_files import MalformedRow
-from echobook.metrics.ranking import mode_mask, rank_questions
+from echobook.metrics.question_modes import mode_mask
+from echobook.metrics.ranking import rank_questions
 from echobook.text.lexical import bm25, idf_overlap
 
 

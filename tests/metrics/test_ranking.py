@@ -11,11 +11,8 @@ from sklearn.metrics import average_precision_score, ndcg_score
 
 from echobook.metrics.ranking import (
     METRICS,
-    MODES,
     average_precision,
     both_tie_rules,
-    group_rows,
-    mode_mask,
     ndcg,
     precision_at_1,
     rank_questions,
@@ -187,13 +184,6 @@ def test_modes(mode, questions, mean, skipped):
     assert found.map == mean
     assert found.skipped == skipped
     assert found.contested == 0
-    mask = mode_mask(MIXED[0], MIXED[2], mode)
-    assert {q for q, keep in zip(MIXED[0], mask, strict=True) if keep} == set(questions)
-
-
-def test_questions_are_grouped_by_id_even_when_scattered():
-    rows = group_rows(["b", "a", "b", "c", "a"])
-    assert {key: value.tolist() for key, value in rows.items()} == {"b": [0, 2], "a": [1, 4], "c": [3]}
 
 
 def test_means_are_means_of_the_questions():
@@ -224,7 +214,6 @@ ONE, GOOD = np.array([1.0]), np.array([1])
         (lambda: rank_questions(["a", "b"], ONE, GOOD), "questions: expected 1 ids"),
         (lambda: rank_questions(["a"], ONE, GOOD), "no question of 1 counts in mode 'clean'"),
         (lambda: ndcg(ONE, GOOD, cutoff=0), "cutoff: expected at least 1, got 0"),
-        (lambda: mode_mask(["a", "b"], GOOD, "raw"), "questions: expected 1 ids"),
     ],
 )
 def test_refusals(call, message):
@@ -237,13 +226,8 @@ def test_unknown_names_and_unequal_lengths_are_refused():
     bad = [
         lambda: average_precision(ONE, GOOD, ties="best"),
         lambda: rank_questions(["a"], ONE, GOOD, mode="some"),
-        lambda: mode_mask(["a"], GOOD, "some"),
         lambda: average_precision(ONE, np.array([1, 0])),
     ]
     for call in bad:
         with pytest.raises(Exception, match=r"ties|mode|labels|Type-check"):
             call()
-
-
-def test_modes_are_the_documented_ones():
-    assert MODES == ("raw", "no-all-negative", "clean")

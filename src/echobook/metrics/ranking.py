@@ -15,8 +15,7 @@ MAP and MRR are the means over questions. What remains open is the order of equa
 - ``positive-first``: sort (score, label) pairs in reverse, as the TANDA authors' evaluation does. A system
   that gives every candidate the same score is then perfect; it is here to be shown beside the first.
 
-Modes say which questions count: ``raw`` all (no relevant candidate gives 0 throughout), ``no-all-negative``
-those with a relevant candidate, ``clean`` those with a relevant and a non-relevant one.
+Which questions count is said by a mode: :mod:`echobook.metrics.question_modes`.
 
 Letters: N candidates, Q questions, G tied blocks. Time O(N log N); float64 throughout.
 """
@@ -27,12 +26,12 @@ from math import comb
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
+
+from echobook.metrics.question_modes import Mode, check_mode, group_rows, skip_reason
 
 Ties = Literal["expected", "positive-first"]
-Mode = Literal["raw", "no-all-negative", "clean"]
 TIES: tuple[str, ...] = get_args(Ties)
-MODES: tuple[str, ...] = get_args(Mode)
 METRICS = ("map", "mrr", "p1", "ndcg")
 
 
@@ -202,19 +201,18 @@ def rank_questions(
             not texts: two questions may share a text.
         scores: finite numbers, higher is better.
         labels: whole numbers >= 0; above 0 is relevant.
-        mode: which questions count (the module's text).
+        mode: which questions count.
         ties: order of equal scores (the module's text).
 
     Raises:
         ValueError: bad input as in :func:`average_precision`, an unknown mode, or no question left.
     """
-    if mode not in MODES:
-        raise ValueError(f"mode: expected one of {MODES}, got {mode!r}")
+    check_mode(mode)
     _check(scores, labels, ties)
     if len(questions) != len(scores):
         raise ValueError(f"questions: expected {len(scores)} ids, one a score, got {len(questions)}")
     rows = group_rows(questions)
-    skipped = {id_: reason for id_, row in rows.items() if (reason := _skip_reason(labels[row], mode))}
+    skipped = {id_: reason for id_, row in rows.items() if (reason := skip_reason(labels[row], mode))}
     kept = {id_: row for id_, row in rows.items() if id_ not in skipped}
     if not kept:
         raise ValueError(f"no question of {len(rows)} counts in mode {mode!r}; try mode='raw'")
@@ -246,28 +244,6 @@ def _summarise(
     return Ranking(tuple(rows), ap, rr, p1s, ndcgs, skipped=skipped, contested=contested / len(rows))
 
 
-def group_rows(questions: Sequence[Hashable]) -> dict[Hashable, Int[np.ndarray, " R"]]:
-    """Row numbers of each question id, ids in order of first appearance."""
-    rows: dict[Hashable, list[int]] = {}
-    for number, id_ in enumerate(questions):
-        rows.setdefault(id_, []).append(number)
-    return {id_: np.array(numbers) for id_, numbers in rows.items()}
-
-
-def mode_mask(
-    questions: Sequence[Hashable], labels: Int[np.ndarray, " N"], mode: Mode
-) -> Bool[np.ndarray, " N"]:
-    """True for the rows of the questions that count in ``mode``; also cuts training sets."""
-    if mode not in MODES:
-        raise ValueError(f"mode: expected one of {MODES}, got {mode!r}")
-    if len(questions) != len(labels):
-        raise ValueError(f"questions: expected {len(labels)} ids, one a label, got {len(questions)}")
-    mask = np.zeros(len(labels), dtype=bool)
-    for row in group_rows(questions).values():
-        mask[row] = _skip_reason(labels[row], mode) is None
-    return mask
-
-
 def both_tie_rules(
     questions: Sequence[Hashable],
     scores: Float[np.ndarray, " N"],
@@ -280,12 +256,6 @@ def both_tie_rules(
         "expected": rank_questions(questions, scores, labels, mode=mode, ties="expected"),
         "positive-first": rank_questions(questions, scores, labels, mode=mode, ties="positive-first"),
     }
-
-
-def _skip_reason(labels: Int[np.ndarray, " N"], mode: Mode) -> str | None:
-    if mode != "raw" and not (labels > 0).any():
-        return "all negative"
-    return "all positive" if mode == "clean" and (labels > 0).all() else None
 
 
 def _checked_blocks(scores: Float[np.ndarray, " N"], labels: Int[np.ndarray, " M"], ties: Ties) -> _Blocks:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from echobook.metrics.ranking import Mode, Ranking, Ties, rank_questions
+from echobook.metrics.question_modes import Mode
+from echobook.metrics.ranking import Ranking, Ties, rank_questions
 from echobook.text.lexical import bm25, embedding_cosine, idf_overlap
 
 

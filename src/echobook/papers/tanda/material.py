@@ -16,7 +16,7 @@ from echobook.data.generators.facts import fact_world
 from echobook.data.qa import QACorpus, load_trecqa, load_wikiqa
 from echobook.data.qa_transfer import load_squad_nqg, transfer_pairs
 from echobook.data.types import DatasetUse
-from echobook.metrics.ranking import Mode, mode_mask
+from echobook.metrics.question_modes import Mode, mode_mask
 
 TRANSFER_QUESTIONS = 2500
 NEGATIVES = 3
