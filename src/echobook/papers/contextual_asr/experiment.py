@@ -16,6 +16,7 @@ from echobook.data.names import load_names
 from echobook.data.pronunciations import load_pronunciations
 from echobook.data.registry import public_use
 from echobook.data.types import DatasetUse
+from echobook.papers.contextual_asr.acts import ActFusion, selected
 from echobook.papers.contextual_asr.context import ContextEncoder
 from echobook.papers.contextual_asr.material import (
     Material,
@@ -34,6 +35,7 @@ from echobook.papers.contextual_asr.training import (
     Listing,
     carry_lister,
     encoded,
+    heard_by,
     lister,
     train_base,
     train_context,
@@ -51,18 +53,23 @@ from echobook.speech.training import Example, TrainingSettings
 TRAIN_SNR = (5.0, 20.0)
 VOICES = {"base": 40, "adapt": 20, "dev": 8, "test": 10}
 SIZE = 128  # width of encodings and predictions
+LEARNT = ("base", "adapt", "dev")
+FIRST_SEED = 10_000  # first turns of the test are drawn apart from its follow-ups
+NAMES = {"first": "test"}  # splits that use another split's names
 Parts = type[Adapter] | type[Combiner] | type[CarryOver]
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Turns of each split; of the test, entity and general turns apart."""
+    """Turns of each split; of the test, follow-ups that mean an entry, follow-ups that mean none, and first
+    turns (as many again of each sort)."""
 
     base: int
     adapt: int
     dev: int
     entity: int
     general: int
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,10 +133,13 @@ def build_world(
         flite_program()  # refuse before minutes are spent on the other voices
     turns = _turns(vocabulary, sizes, seed)
     cast = split_voices(VOICES, seed=seed)
-    material = {split: espeak_material(rows, cast[split]) for split, rows in turns.items() if split != "test"}
-    tested = flite_material(turns["test"], seed=seed) if test_voices == "flite" else None
-    material["test"] = tested or espeak_material(turns["test"], cast["test"])
-    levels = {split: (snr_db, snr_db) if split == "test" else TRAIN_SNR for split in material}
+    material = {split: espeak_material(rows, cast[split]) for split, rows in turns.items() if split in LEARNT}
+    for split in set(turns) - set(LEARNT):
+        if test_voices == "flite":
+            material[split] = flite_material(turns[split], seed=seed)
+        else:
+            material[split] = espeak_material(turns[split], cast["test"])
+    levels = {split: TRAIN_SNR if split in LEARNT else (snr_db, snr_db) for split in material}
     audio = {split: noisy(rows, levels[split], seed=seed) for split, rows in material.items()}
     front_end = fit_front_end(audio["base"])
     features = {s: examples(material[s], audio[s], front_end, vocabulary.lexicon) for s in material}
@@ -137,18 +147,31 @@ def build_world(
 
 
 def _turns(vocabulary: Vocabulary, sizes: Sizes, seed: int) -> dict[str, list[Turn]]:
-    """Base: one turn in three with a name. Adaptation: 1.5 entity turns for each general one (published)."""
-    base, adapt, dev = sizes.base // 3, round(0.6 * sizes.adapt), sizes.dev // 2
-    return {
-        "base": make_turns(vocabulary, "base", entity=base, general=sizes.base - base, seed=seed),
-        "adapt": make_turns(
-            vocabulary, "adapt", entity=adapt, general=sizes.adapt - adapt, traps=0.3, seed=seed
-        ),
-        "dev": make_turns(vocabulary, "dev", entity=dev, general=sizes.dev - dev, traps=0.3, seed=seed),
-        "test": make_turns(
-            vocabulary, "test", entity=sizes.entity, general=sizes.general, traps=0.5, seed=seed
-        ),
+    """Base: one turn in three with a name. Adaptation: 1.5 entity turns for each general one (published);
+    most entity turns are follow-ups, most general ones open a dialogue. The test has each sort apart."""
+    totals = {"base": sizes.base, "adapt": sizes.adapt, "dev": sizes.dev}
+    shares = {"base": 1 / 3, "adapt": 0.6, "dev": 0.5}
+    sorts = {split: (round(shares[split] * n), n - round(shares[split] * n)) for split, n in totals.items()}
+    sorts |= {"test": (sizes.entity, sizes.general)}
+    traps = {"base": 0.0, "adapt": 0.3, "dev": 0.3, "test": 0.5}
+    first = {"adapt": (0.3, 0.7), "dev": (0.3, 0.7)}
+    found = {
+        split: make_turns(
+            vocabulary,
+            split,
+            entity=entity,
+            general=general,
+            traps=traps[split],
+            first=first.get(split, (0.0, 0.0)),
+            seed=seed,
+        )
+        for split, (entity, general) in sorts.items()
     }
+    if n := sizes.first:
+        found["first"] = make_turns(
+            vocabulary, "test", entity=n, general=n, traps=0.5, first=(1.0, 1.0), seed=seed + FIRST_SEED
+        )
+    return found
 
 
 @dataclass
@@ -162,7 +185,7 @@ class Bench:
     encodings: dict[str, list[Example]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for split in ("adapt", "dev", "test"):
+        for split in set(self.world.features) - {"base"}:
             self.encodings[split] = encoded(self.base, self.world.features[split])
 
     @property
@@ -175,9 +198,10 @@ class Bench:
         """The base's encodings of each turn of a split."""
         return [example.features for example in self.encodings[split]]
 
-    def own_heard(self, model: ContextualTransducer) -> list[Tensor]:
-        """Test encodings of a model whose own base was trained, too."""
-        return [example.features for example in encoded(model.base, self.world.features["test"])]
+    def own_heard(self, model: ContextualTransducer, split: str = "test") -> list[Tensor]:
+        """What a model hears of a split before the catalogue: its own base's encodings, guided by acts."""
+        data = self.world.features if model.hears_anew else self.encodings
+        return heard_by(model, data[split], self.world.turns(split))
 
     def noisy_heard(self, snr_db: float, *, seed: int) -> list[Tensor]:
         """The base's encodings of the test turns at another SNR."""
@@ -192,24 +216,35 @@ class Bench:
         null_row: bool = True,
         kinds: bool = True,
         frozen: bool = True,
+        acts: Sequence[str] = (),
         steps: int | None = None,
     ) -> ContextualTransducer:
         """A model with parts at these places, trained on the adaptation turns.
 
         Without places and not frozen this is plain fine-tuning of the base, without context. An unfrozen
-        model trains a copy of the base.
+        model trains a copy of the base. acts: "early", "late" or both for a fusion of dialogue acts, which is
+        trained with the parts.
         """
         base = self.base if frozen else copy.deepcopy(self.base).requires_grad_(True)
         with _seeded(self.settings.seed + 1):
             context = ContextEncoder(CLASSES, kinds=len(ALL_KINDS) if kinds else 0, null_row=null_row)
             parts = {place: kind(SIZE, context.size) for place in places}
-        model = ContextualTransducer(base, context, parts, frozen=frozen)
+            fusion = self._fusion(acts)
+        model = ContextualTransducer(base, context, parts, frozen=frozen, acts=fusion)
         drawn = listing or Listing(rows=self.rows)
         lists = [self._lists(split, drawn, kind) if places else None for split in ("adapt", "dev")]
-        data = self.encodings if frozen else self.world.features
+        data = self.world.features if model.hears_anew else self.encodings
         settings = replace(self.settings, steps=steps) if steps else self.settings
-        train_context(model, data["adapt"], lists[0], data["dev"], lists[1], settings)
+        turns = self.world.turns("adapt"), self.world.turns("dev")
+        train_context(model, data["adapt"], lists[0], data["dev"], lists[1], settings, turns=turns)
         return model
+
+    def _fusion(self, acts: Sequence[str]) -> ActFusion | None:
+        """Fusion of acts, or None for none. Raises ValueError for a place other than early and late."""
+        if unknown := sorted(set(acts) - {"early", "late"}):
+            raise ValueError(f"acts enter {unknown[0]!r}; expected some of 'early', 'late'")
+        width = self.world.features["adapt"][0].features.shape[1]
+        return ActFusion(width, SIZE, early="early" in acts, late="late" in acts) if acts else None
 
     def _lists(self, split: str, listing: Listing, kind: Parts) -> Lister:
         turns = self.world.turns(split)
@@ -220,8 +255,13 @@ class Bench:
     def lists(self, split: str, rows: int, *, seed: int, alike: float = 0.3) -> list[tuple[Entry, ...]]:
         """Lists of a split's turns for recognition, the truth always in."""
         rng = np.random.default_rng([seed, rows])
-        draw = Draw(rows, alike, 1.0)
-        return draw_lists(self.world.vocabulary, split, self.world.turns(split), draw, rng=rng)
+        draw, names = Draw(rows, alike, 1.0), NAMES.get(split, split)
+        return draw_lists(self.world.vocabulary, names, self.world.turns(split), draw, rng=rng)
+
+    def selected(self, split: str, lists: Sequence[Sequence[Entry]]) -> list[tuple[Entry, ...]]:
+        """The entries of each turn's list that the turn's act lets through."""
+        rows = zip(lists, self.world.turns(split), strict=True)
+        return [selected(entries, turn.act) for entries, turn in rows]
 
 
 def train_recogniser(world: World, settings: TrainingSettings) -> Transducer:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from echobook.papers.contextual_asr.acts import ActFusion
 from echobook.papers.contextual_asr.context import Context, ContextEncoder
 from echobook.papers.contextual_asr.parts import Projected
 from echobook.speech.biasing.catalogues import Catalogue
@@ -26,7 +27,8 @@ PLACES = ("encoder", "predictor", "joint")
 
 
 class ContextualTransducer(nn.Module):
-    """Base, context encoder and parts by place. `frozen` keeps the base as it is: weights, dropout, norms."""
+    """Base, context encoder, parts by place, and a fusion of dialogue acts if any. `frozen` keeps the base as
+    it is: weights, dropout, norms."""
 
     def __init__(
         self,
@@ -35,12 +37,14 @@ class ContextualTransducer(nn.Module):
         parts: Mapping[str, nn.Module],
         *,
         frozen: bool = True,
+        acts: ActFusion | None = None,
     ) -> None:
         super().__init__()
         if unknown := sorted(set(parts) - set(PLACES)):
             raise ValueError(f"place {unknown[0]!r} is unknown; expected some of {', '.join(PLACES)}")
         self.base, self.context, self.frozen = base, context, frozen
         self.parts = nn.ModuleDict(dict(parts))
+        self.acts = acts
         if frozen:
             base.requires_grad_(False)
 
@@ -67,6 +71,26 @@ class ContextualTransducer(nn.Module):
         if prepared is None or place not in self.parts:
             return stream
         return self._part(place)(stream, prepared[place])
+
+    @property
+    def hears_anew(self) -> bool:
+        """Whether the base's own encodings will not do: it is trained too, or acts change what it hears."""
+        return not self.frozen or (self.acts is not None and self.acts.first is not None)
+
+    def hear(
+        self, frames: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"], acts: Int[Tensor, "B 2"] | None
+    ) -> tuple[Float[Tensor, "B S E"], Int[Tensor, " B"]]:
+        """Encodings before the catalogue. Frames are features, or the base's encodings unless `hears_anew`.
+
+        Acts are ignored by a model without their fusion. Raises ValueError where it has one and gets none.
+        """
+        if self.acts is None:
+            return self.base.encoder(frames, lengths) if self.hears_anew else (frames, lengths)
+        if acts is None:
+            raise ValueError("this model has a fusion of acts; expected one act for each turn, got none")
+        if self.hears_anew:
+            frames, lengths = self.base.encoder(self.acts.early(frames, acts), lengths)
+        return self.acts.late(frames, acts), lengths
 
     def encode(
         self, frames: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"], prepared: Prepared | None

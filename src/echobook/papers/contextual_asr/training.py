@@ -6,12 +6,13 @@ from `rows`, a share of sound-alikes, and the truth left out at times. Seed and 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from echobook.papers.contextual_asr.acts import act_numbers, selected
 from echobook.papers.contextual_asr.model import ContextualTransducer
 from echobook.papers.contextual_asr.turns import Turn, draw_lists, previous_words
 from echobook.papers.contextual_asr.vocabulary import KINDS, Vocabulary
@@ -23,18 +24,20 @@ from echobook.speech.transducer import transducer_loss
 ALL_KINDS = (*KINDS, "reply")
 CTC_SHARE = 0.5
 SPARE = 20  # shared distractors beyond twice the size of a list
+T = TypeVar("T")
 Lister = Callable[[Sequence[int], np.random.Generator], Catalogue]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """How training lists are drawn: sizes, sound-alikes, chance of the truth, or random words in place of
-    entries."""
+    """How training lists are drawn: sizes, sound-alikes, chance of the truth, random words in place of
+    entries, and whether the turn's act selects the entries of its kind."""
 
     rows: tuple[int, ...] = (2, 5, 20, 100)
     alike: float = 0.3
     present: float = 0.7
     scrambled: bool = False
+    by_act: bool = False
 
 
 def train_base(
@@ -82,11 +85,28 @@ def encoded(model: Transducer, examples: Sequence[Example]) -> list[Example]:
     for part in _chunks(examples, 64):
         batch = collate(part)
         encodings, lengths = model.encoder(batch.frames, batch.lengths)
-        found += [
-            e._replace(features=row[:n].clone())
-            for e, row, n in zip(part, encodings, lengths.tolist(), strict=True)
-        ]
+        found += _with_features(part, encodings, lengths)
     return found
+
+
+@torch.no_grad()
+def heard_by(model: ContextualTransducer, examples: Sequence[Example], turns: Sequence[Turn]) -> list[Tensor]:
+    """What a model hears before the catalogue: (T, E) of each turn, by its own base and by the turn's act.
+
+    The examples hold features where the model `hears_anew`, else encodings.
+    """
+    model.eval()
+    found: list[Tensor] = []
+    for part, own in zip(_chunks(examples, 64), _chunks(turns, 64), strict=True):
+        batch = collate(part)
+        acts = act_numbers([turn.act for turn in own])
+        found += [e.features for e in _with_features(part, *model.hear(batch.frames, batch.lengths, acts))]
+    return found
+
+
+def _with_features(examples: Sequence[Example], rows: Tensor, lengths: Tensor) -> list[Example]:
+    kept = zip(examples, rows, lengths.tolist(), strict=True)
+    return [example._replace(features=row[:n].clone()) for example, row, n in kept]
 
 
 def lister(vocabulary: Vocabulary, split: str, turns: Sequence[Turn], listing: Listing) -> Lister:
@@ -100,6 +120,8 @@ def lister(vocabulary: Vocabulary, split: str, turns: Sequence[Turn], listing: L
         shared = [entries[i] for i in rng.permutation(len(entries))[: 2 * rows + SPARE]]
         draw = Draw(rows, listing.alike, listing.present)
         listed = draw_lists(vocabulary, split, chosen, draw, rng=rng, others=shared)
+        if listing.by_act:
+            listed = [selected(own, turn.act) for own, turn in zip(listed, chosen, strict=True)]
         found = catalogue(listed, vocabulary.labels, ALL_KINDS)
         return scramble(found, rng) if listing.scrambled else found
 
@@ -135,31 +157,37 @@ def train_context(
     dev_set: Sequence[Example],
     dev_lists: Lister | None,
     settings: TrainingSettings,
+    *,
+    turns: tuple[Sequence[Turn], Sequence[Turn]] = ((), ()),
 ) -> History:
     """Train what the model leaves trainable, stopped on the development turns' loss with fixed lists.
 
-    Of a frozen model the examples hold encodings (see `encoded`), else features. `lists` None: no context,
-    plain fine-tuning.
+    The examples hold features where the model `hears_anew`, else encodings (see `encoded`). `lists` None: no
+    context, plain fine-tuning. turns: of both sets, for a model that is guided by their acts.
     """
     held = [collate(part) for part in _chunks(dev_set, 64)]
 
     def step(m: Any, batch: Batch) -> Tensor:
         rng = np.random.default_rng(int(torch.randint(2**31, ())))  # follows the seed of the step
-        return _context_loss(m, batch, lists, rng)
+        return _context_loss(m, batch, lists, rng, turns[0])
 
     def held_loss(m: Any, batch: Batch) -> Tensor:
-        return _context_loss(m, batch, dev_lists, np.random.default_rng(0))
+        return _context_loss(m, batch, dev_lists, np.random.default_rng(0), turns[1])
 
     return train(model, train_set, settings=settings, evaluate=lambda m: _mean(m, held, held_loss), loss=step)
 
 
 def _context_loss(
-    model: ContextualTransducer, batch: Batch, lists: Lister | None, rng: np.random.Generator
+    model: ContextualTransducer,
+    batch: Batch,
+    lists: Lister | None,
+    rng: np.random.Generator,
+    turns: Sequence[Turn],
 ) -> Tensor:
-    prepared = model.prepare(lists([int(name) for name in batch.names], rng) if lists else None)
-    encodings, lengths = batch.frames, batch.lengths
-    if not model.frozen:
-        encodings, lengths = model.base.encoder(encodings, lengths)
+    places = [int(name) for name in batch.names]
+    prepared = model.prepare(lists(places, rng) if lists else None)
+    acts = act_numbers([turns[i].act for i in places]) if model.acts is not None else None
+    encodings, lengths = model.hear(batch.frames, batch.lengths, acts)
     return model.loss_of_encodings(encodings, lengths, batch.labels, batch.label_lengths, prepared)
 
 
@@ -169,5 +197,5 @@ def _mean(model: nn.Module, batches: Sequence[Batch], loss: Callable[[Any, Batch
     return total / sum(sizes)
 
 
-def _chunks(items: Sequence[Example], size: int) -> list[Sequence[Example]]:
+def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
     return [items[i : i + size] for i in range(0, len(items), size)]

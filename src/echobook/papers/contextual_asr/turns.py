@@ -4,6 +4,9 @@ An *entity turn* answers "Bauer or Jones?" with a listed name, alone or in a car
 changes the subject: a common word, alone or in a carrier phrase. Where a share of *traps* is asked for, that
 word sounds like a listed name (power while Bauer is listed), and context must not win. The carrier phrases
 overlap, so that they do not give away which kind of turn it is. What is listed is drawn when a turn is used.
+
+In a *follow-up* the assistant has just asked for a contact, a device or a place; that is the turn's act. A
+*first turn* opens a dialogue: nothing was said before, and its act is the default one.
 """
 
 from collections.abc import Sequence
@@ -11,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from echobook.papers.contextual_asr.vocabulary import Vocabulary
+from echobook.papers.contextual_asr.acts import DEFAULT, Act
+from echobook.papers.contextual_asr.vocabulary import KINDS, Vocabulary
 from echobook.speech.biasing.catalogues import Draw, Entry, draw_entries
 
 CARRIERS = {
@@ -32,13 +36,14 @@ CARRIERS = {
 
 
 class Turn(NamedTuple):
-    """What is said, the listed entry it means (None: it means none), the word it is about, and what the
-    assistant said before."""
+    """What is said, the listed entry it means (None: it means none), the word it is about, what the assistant
+    said before, and what it did by that."""
 
     text: str
     truth: Entry | None
     word: str
     assistant: str
+    act: Act = DEFAULT
 
     @property
     def biased(self) -> frozenset[str]:
@@ -47,15 +52,30 @@ class Turn(NamedTuple):
 
 
 def make_turns(
-    vocabulary: Vocabulary, split: str, *, entity: int, general: int, traps: float = 0.0, seed: int
+    vocabulary: Vocabulary,
+    split: str,
+    *,
+    entity: int,
+    general: int,
+    traps: float = 0.0,
+    first: tuple[float, float] = (0.0, 0.0),
+    seed: int,
 ) -> list[Turn]:
     """Entity turns, then general ones, from the names of one split.
 
-    traps: share of the general turns whose word sounds like a name of the split. Raises ValueError for
-    counts below 0, none at all, or a share outside 0..1.
+    traps: share of the general turns whose word sounds like a name of the split. first: shares of the entity
+    and of the general turns that open a dialogue. Raises ValueError for counts below 0, none at all, or a
+    share outside 0..1.
     """
-    if min(entity, general) < 0 or entity + general == 0 or not 0 <= traps <= 1:
-        raise ValueError(f"expected turns and a share of traps in 0..1; got {entity=}, {general=}, {traps=}")
+    if (
+        min(entity, general) < 0
+        or entity + general == 0
+        or not 0 <= min(traps, *first) <= max(traps, *first) <= 1
+    ):
+        raise ValueError(
+            "expected turns and a share of traps and of first turns in 0..1; "
+            f"got {entity=}, {general=}, {traps=}, {first=}"
+        )
     rng = np.random.default_rng([seed, sorted(vocabulary.entries).index(split)])
     entries = vocabulary.entries[split]
     order = _cycled(len(entries), entity, rng)
@@ -66,7 +86,14 @@ def make_turns(
     ] or vocabulary.open_words
     words = [tricky[i] for i in _cycled(len(tricky), trapped, rng)]
     words += [vocabulary.open_words[i] for i in _cycled(len(vocabulary.open_words), general - trapped, rng)]
-    return turns + [_general(vocabulary, word, split, rng) for word in words]
+    turns += [_general(vocabulary, word, split, rng) for word in words]
+    opens = rng.random(len(turns)) < np.repeat(first, [entity, general])
+    return [_opened(turn) if is_first else turn for turn, is_first in zip(turns, opens, strict=True)]
+
+
+def _opened(turn: Turn) -> Turn:
+    """The same words as a first turn."""
+    return turn._replace(assistant="", act=DEFAULT)
 
 
 def _cycled(size: int, count: int, rng: np.random.Generator) -> list[int]:
@@ -79,7 +106,8 @@ def _turn(vocabulary: Vocabulary, truth: Entry, entries: Sequence[Entry], rng: n
     other = entries[int(rng.integers(len(entries)))]
     pair = [truth.text, other.text] if rng.random() < 0.5 else [other.text, truth.text]
     carrier = _pick(CARRIERS[truth.kind], rng)
-    return Turn(carrier.format(truth.text), truth, truth.text.split()[0], " or ".join(pair))
+    act = Act("elicit", truth.kind)
+    return Turn(carrier.format(truth.text), truth, truth.text.split()[0], " or ".join(pair), act)
 
 
 def _general(vocabulary: Vocabulary, word: str, split: str, rng: np.random.Generator) -> Turn:
@@ -88,7 +116,8 @@ def _general(vocabulary: Vocabulary, word: str, split: str, rng: np.random.Gener
     alike = vocabulary.alike(split, word)
     if alike and rng.random() < 0.5:
         listed[0] = alike[int(rng.integers(len(alike)))].text
-    return Turn(_pick(CARRIERS["general"], rng).format(word), None, word, " or ".join(listed))
+    act = Act("elicit", _pick(KINDS, rng))
+    return Turn(_pick(CARRIERS["general"], rng).format(word), None, word, " or ".join(listed), act)
 
 
 def _pick(options: Sequence[str], rng: np.random.Generator) -> str:

@@ -18,7 +18,7 @@ from echobook.speech.biasing.lexicon import Lexicon, rank_priors
 from echobook.speech.biasing.phonemes import Neighbours, Pronunciation, classes_of
 
 KINDS = ("contact", "device", "place")
-SHARES = {"base": 0.4, "adapt": 0.25, "dev": 0.1, "test": 0.25}
+SHARES = {"base": 0.3, "adapt": 0.45, "dev": 0.05, "test": 0.2}
 PLACE_NOUNS = ("street", "park", "hill", "house", "school")
 OPEN_LENGTH = 3  # fewest phonemes of a common word that may be what a turn is about
 
