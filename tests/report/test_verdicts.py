@@ -114,6 +114,48 @@ def test_bootstrap_over_items_matches_a_loop(make):
     assert (outcome.low, outcome.high) == (pytest.approx(low, abs=slack), pytest.approx(high, abs=slack))
 
 
+@pytest.mark.parametrize("against", ["b", 0.4, -0.4])
+@pytest.mark.parametrize("comparison", ["difference", "ratio", "relative_change"])
+def test_item_intervals_of_every_comparison_match_a_loop(make, comparison, against):
+    rng = np.random.default_rng(6)
+    a, b = rng.uniform(1, 2, 40).round(4), rng.uniform(-1, -0.5, 40).round(4)
+    result = make({"a": float(a.mean()), "b": float(b.mean())}, items={"a": a.tolist(), "b": b.tolist()})
+    loop, draws = np.random.default_rng(7), []
+    for _ in range(4000):
+        k = loop.integers(40, size=40)
+        ours, other = a[k].mean(), b[k].mean() if against == "b" else against
+        compared = {
+            "difference": ours - other,
+            "ratio": ours / other,
+            "relative_change": (ours - other) / abs(other),
+        }
+        draws.append(compared[comparison])
+    rule = {"method": "bootstrap", "over": "items"}
+    outcome = measure(criterion(comparison=comparison, against=against, interval=rule), [result])
+    slack = 0.2 * float(np.std(draws))  # quantiles of 4000 draws are known to about 0.04 standard deviations
+    expected = [pytest.approx(q, abs=slack) for q in np.quantile(draws, [0.025, 0.975])]
+    assert [outcome.low, outcome.high] == expected
+
+
+def test_items_without_any_finite_draw_are_refused(make):
+    result = make({"a": 0.0, "b": 1e-300}, items={"a": [1e300, -1e300], "b": [0.0, 0.0]})
+    rule = {"method": "bootstrap", "over": "items"}
+    with pytest.raises(ClaimsError, match="test t: no resample of the items has a finite ratio"):
+        measure(criterion(comparison="ratio", against="b", interval=rule), [result])
+
+
+@pytest.mark.parametrize("light", ["a", "b"])
+def test_draws_of_items_without_weight_are_left_out(make, light):
+    # a quarter of all draws hold only the second item, which has no weight under one of the metrics
+    weights = {name: [1.0, 0.0 if name == light else 1.0] for name in "ab"}
+    scores = {"a": [2.0, 2.0], "b": [1.0, 1.0]}
+    result = make({"a": 2.0, "b": 1.0}, items=scores, weights=weights)
+    for method in ("bootstrap", "hierarchical"):
+        rule = {"method": method, "over": "items"}
+        outcome = measure(criterion(comparison="ratio", against="b", interval=rule), [result, result])
+        assert (outcome.estimate, outcome.low, outcome.high) == (2.0, 2.0, 2.0)
+
+
 def test_hierarchical_interval_is_wider_than_pooled_items_when_seeds_differ(make):
     rng = np.random.default_rng(2)
     results = []
@@ -230,6 +272,41 @@ def test_p_value_over_seeds_matches_a_loop_and_scipy(make):
         test = criterion(reproduced=rule, p_value={"method": method}, null_value=1.0)
         [outcome] = judge_claims(chapter(claim(test)), results)
         assert outcome.tests[0].p_value == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("fields", "other"),
+    [
+        ({"comparison": "value", "null_value": 0.3}, 0.3),
+        ({"comparison": "difference", "against": 0.2, "null_value": 0.1}, 0.2 + 0.1),
+        ({"comparison": "difference", "against": "b"}, [0.1, 0.6, 0.2, 0.7, 0.9, 0.1]),
+        ({"comparison": "difference", "against": "b", "null_value": 0.1}, [0.2, 0.7, 0.3, 0.8, 1.0, 0.2]),
+    ],
+)
+def test_p_value_over_items_matches_all_sign_flips(make, fields, other):
+    scores = {"a": [0.9, 0.5, 0.8, 0.4, 0.7, 0.6], "b": [0.1, 0.6, 0.2, 0.7, 0.9, 0.1]}
+    result = make({name: float(np.mean(own)) for name, own in scores.items()}, items=scores)
+    gaps = np.array(scores["a"]) - other
+    sums = np.array([np.dot(signs, gaps) for signs in itertools.product([1, -1], repeat=6)])
+    expected = float(np.mean(np.abs(sums) >= abs(gaps.sum()) - 1e-12))
+    rule = {"any": [{"quantity": "p_value", "is": "<", "value": 0.05}]}
+    test = criterion(reproduced=rule, p_value={"method": "permutation", "over": "items"}, **fields)
+    [outcome] = judge_claims(chapter(claim(test)), [result])
+    assert outcome.tests[0].p_value == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("fields", "items", "message"),
+    [
+        ({"comparison": "ratio", "against": "b"}, {"a": [3.0], "b": [2.0]}, "for value and difference only"),
+        ({"comparison": "difference", "against": "b"}, {"a": [3.0, 3.0], "b": [2.0]}, "unequal numbers of"),
+    ],
+)
+def test_p_values_over_items_that_do_not_exist_are_refused(make, fields, items, message):
+    rule = {"any": [{"quantity": "p_value", "is": "<", "value": 0.05}]}
+    test = criterion(reproduced=rule, p_value={"method": "sign", "over": "items"}, **fields)
+    with pytest.raises(ClaimsError, match=message):
+        judge_claims(chapter(claim(test)), [make({"a": 3.0, "b": 2.0}, items=items)])
 
 
 def test_without_results_nothing_is_judged(make):

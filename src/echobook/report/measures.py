@@ -85,7 +85,8 @@ def _item_table(test: Test, result: Results) -> Float[np.ndarray, "G C"]:
     return sum_by_group(joined, groups) if test.interval.over == "groups" else joined
 
 
-def _from_sums(test: Test, sums: Float[np.ndarray, "R C"]) -> Float[np.ndarray, "R"]:
+def _from_sums(test: Test, sums: Float[np.ndarray, "R C"]) -> Float[np.ndarray, "D"]:
+    """The compared value of each draw; D < R where draws have no mean or no finite ratio."""
     sums = sums[(sums[:, 1::2] > 0).all(axis=1)]  # a draw of only zero-weight items has no mean
     value = sums[:, 0] / sums[:, 1]
     if test.against is None:
@@ -97,10 +98,13 @@ def _from_sums(test: Test, sums: Float[np.ndarray, "R C"]) -> Float[np.ndarray, 
             "ratio": value / other,
             "relative_change": (value - other) / np.abs(other),
         }[test.comparison]
-    return compared[np.isfinite(compared)]
+    compared = compared[np.isfinite(compared)]
+    if not len(compared):
+        raise ClaimsError(f"test {test.name}: no resample of the items has a finite {test.comparison}")
+    return compared
 
 
-def _item_draws(test: Test, results: Sequence[Results]) -> Float[np.ndarray, "R"]:
+def _item_draws(test: Test, results: Sequence[Results]) -> Float[np.ndarray, "D"]:
     tables = [_item_table(test, result) for result in results]
     rng = np.random.default_rng(_seed(test))
     if test.interval.method == "bootstrap":
@@ -108,7 +112,10 @@ def _item_draws(test: Test, results: Sequence[Results]) -> Float[np.ndarray, "R"
     drawn = rng.integers(len(tables), size=(RESAMPLES, len(tables)))
     spare = RESAMPLES + 500  # some draws may have no mean
     within = np.stack(
-        [_from_sums(test, resampled_sums(table, rng=rng, resamples=spare))[:RESAMPLES] for table in tables]
+        [  # resize repeats draws where more than the spare ones were left out
+            np.resize(_from_sums(test, resampled_sums(table, rng=rng, resamples=spare)), RESAMPLES)
+            for table in tables
+        ]
     )  # (S, R)
     # Shuffled anew for each position: a seed drawn twice must not bring the same items twice.
     picked = [rng.permuted(within, axis=1)[row, np.arange(RESAMPLES)] for row in drawn.T]
