@@ -4,17 +4,24 @@ import pytest
 import torch
 
 from echobook.data.generators.spoken_names import spoken_names
+from echobook.papers.contextual_asr.acts import Act
 from echobook.papers.contextual_asr.context import ContextEncoder
 from echobook.papers.contextual_asr.model import ContextualTransducer
 from echobook.papers.contextual_asr.parts import Adapter
 from echobook.papers.contextual_asr.serving import (
+    SetClock,
     context_of,
     embedder,
+    events_of,
     listed_entries,
+    play_turn,
+    read_turns,
+    recognise_all_stored,
     recognise_stored,
     stored_text,
 )
 from echobook.papers.contextual_asr.training import ALL_KINDS
+from echobook.papers.contextual_asr.turns import Turn
 from echobook.papers.contextual_asr.vocabulary import build_vocabulary
 from echobook.speech.biasing.catalogues import Entry, catalogue
 from echobook.speech.biasing.phonemes import CLASSES
@@ -99,3 +106,72 @@ def test_damaged_bytes_are_refused():
     assert context_of(None) is None
     with pytest.raises(StoreError, match="not a context vector"):
         context_of(b"abc")
+
+
+class TestLateness:
+    TURN = Turn("bauer", LISTED[0], "bauer", "bauer or piper", Act("elicit", "contact"))
+
+    def design(self, model, vocabulary, clock):
+        return TwoTables(MemoryStore(), KeyRing({"k1": bytes(32)}), clock, embedder(model, vocabulary))
+
+    @pytest.mark.parametrize(("embed_s", "there"), [(0.5, True), (2.0, True), (2.01, False), (9.0, False)])
+    def test_what_comes_after_the_user_speaks_is_not_used_but_arrives(
+        self, model, vocabulary, embed_s, there
+    ):
+        clock = SetClock()
+        design = self.design(model, vocabulary, clock)
+        told = events_of("i1", self.TURN, LISTED)
+        answer = play_turn(design, clock, told, embed_s=embed_s, window_s=2.0)
+        assert (answer is not None) == there
+        clock.now = 20.0
+        assert design.read("i1") is not None
+        assert design.tally.embeddings == 1
+
+    def test_the_store_gives_the_bytes_of_the_lists(self, model, vocabulary):
+        clock = SetClock()
+        answer = play_turn(
+            self.design(model, vocabulary, clock),
+            clock,
+            events_of("i1", self.TURN, LISTED),
+            embed_s=1.0,
+            window_s=2.0,
+        )
+        assert context_of(answer).states.shape[1] == 1 + len(LISTED)
+
+    def test_slower_embedding_is_late_more_often_and_luck_is_the_same(self, model, vocabulary):
+        turns, lists = [self.TURN] * 40, [LISTED] * 40
+        late = {}
+        for median in (0.01, 1.0, 2.0, 60.0):
+            clock = SetClock()
+            answers = read_turns(
+                self.design(model, vocabulary, clock), clock, turns, lists, median_s=median, seed=3
+            )
+            late[median] = {i for i, answer in enumerate(answers) if answer is None}
+        assert late[0.01] == set()
+        assert late[1.0] < late[2.0]
+        assert late[60.0] == set(range(40))
+        with pytest.raises(ValueError, match="expected a positive number of seconds"):
+            read_turns(
+                self.design(model, vocabulary, SetClock()), SetClock(), turns, lists, median_s=0.0, seed=3
+            )
+
+    def test_a_batch_of_answers_is_each_turn_alone(self, model, vocabulary):
+        clock = SetClock()
+        design = self.design(model, vocabulary, clock)
+        some = [LISTED, LISTED[:1], LISTED[1:]]
+        answers = [
+            play_turn(
+                design, clock, events_of(f"i{i}", self.TURN, own), embed_s=1.0, window_s=2.0 - 2.0 * (i == 1)
+            )
+            for i, own in enumerate(some)
+        ]
+        assert [answer is None for answer in answers] == [False, True, False]
+        settings = SearchSettings(width=300)
+        generator = torch.Generator().manual_seed(5)
+        heard = [torch.randn(n, 12, generator=generator) for n in (6, 4, 5)]
+        whole = recognise_all_stored(model, vocabulary, [self.TURN] * 3, heard, settings, answers)
+        for i, answer in enumerate(answers):
+            alone = recognise_stored(model, vocabulary, heard[i], settings, answer)
+            assert [c.text for c in alone] == [c.text for c in whole.candidates[i]]
+            scores = torch.tensor([[c.score for c in found] for found in (alone, whole.candidates[i])])
+            torch.testing.assert_close(scores[0], scores[1])

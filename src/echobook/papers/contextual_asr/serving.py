@@ -4,25 +4,35 @@ What the store keeps for a turn are the rows of its context, the no-bias row fir
 get texts by reference (`interaction#kind#number`) and give bytes. Lists are texts of entries separated by
 commas. When the bytes are not there in time, there is no context, and the recogniser is the plain base.
 
+Lateness is played on the protocol's own steps with a clock that is set: embedding takes a log-normal time,
+and the user answers when the reply has been spoken (0.3 s, and 0.38 s a word) and 0.2 to 1 s of thinking are
+over. These times are assumed, not measured.
+
 Axes: K1 rows with the no-bias row, D entry width, T frames, E encoding.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from echobook.papers.contextual_asr.context import Context
-from echobook.papers.contextual_asr.evaluation import search_batch
+from echobook.papers.contextual_asr.evaluation import Outcome, outcome, search_batch
 from echobook.papers.contextual_asr.model import ContextualTransducer
 from echobook.papers.contextual_asr.training import ALL_KINDS
+from echobook.papers.contextual_asr.turns import Turn
 from echobook.papers.contextual_asr.vocabulary import Vocabulary
 from echobook.speech.biasing.catalogues import Entry, catalogue
 from echobook.speech.biasing.search import Candidate, SearchSettings
+from echobook.store.events import Code, Event
+from echobook.store.protocol import TwoTables, drive
 from echobook.store.vectors import pack, unpack
 
+SPREAD = 0.5  # of the logarithm of the embedding time
 LISTS = {"contacts": "contact", "devices": "device", "places": "place"}
 
 
@@ -80,3 +90,109 @@ def recognise_stored(
     context = context_of(data)
     prepared = None if context is None else model.project(context)
     return search_batch(model, vocabulary, [encodings], settings, prepared, None)[0]
+
+
+@torch.no_grad()
+def recognise_all_stored(
+    model: ContextualTransducer,
+    vocabulary: Vocabulary,
+    turns: Sequence[Turn],
+    encodings: Sequence[Tensor],
+    settings: SearchSettings,
+    data: Sequence[bytes | None],
+    *,
+    batch: int = 50,
+) -> Outcome:
+    """The outcome of turns with the store's answer to each; turns without one are heard by the plain base."""
+    model.eval()
+    found: list[list[Candidate]] = [[] for _ in turns]
+    ready = [i for i, answer in enumerate(data) if answer is not None]
+    late = [i for i, answer in enumerate(data) if answer is None]
+    for group in (ready, late):
+        for start in range(0, len(group), batch):
+            own = group[start : start + batch]
+            context = _joined([context_of(data[i]) for i in own])
+            prepared = None if context is None else model.project(context)
+            heard = [encodings[i] for i in own]
+            results = search_batch(model, vocabulary, heard, settings, prepared, None)
+            for i, candidates in zip(own, results, strict=True):
+                found[i] = candidates
+    return outcome(turns, found)
+
+
+def _joined(contexts: Sequence[Context | None]) -> Context | None:
+    """Contexts of one turn each as one batch, padded; None when there are none."""
+    some = [context for context in contexts if context is not None]
+    if not some:
+        return None
+    most = max(context.states.shape[1] for context in some)
+    pads = [(0, most - context.states.shape[1]) for context in some]
+    states = [nn.functional.pad(c.states, (0, 0, *pad)) for c, pad in zip(some, pads, strict=True)]
+    listed = [nn.functional.pad(c.listed, pad) for c, pad in zip(some, pads, strict=True)]
+    return Context(torch.cat(states), torch.cat(listed))
+
+
+@dataclass
+class SetClock:
+    """A clock that shows what it was set to, in seconds."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def events_of(name: str, turn: Turn, entries: tuple[Entry, ...]) -> list[Event]:
+    """What the store hears of the turn before: its words, the reply, the lists, and that an answer is due."""
+    said = [("utterance", b"a request"), ("reply", turn.assistant.encode() or b"yes")]
+    said += [(kind, stored_text(entries, entry)) for kind, entry in LISTS.items()]
+    told = [Event(name, Code.CONTEXT, 0.0, kind, text) for kind, text in said]
+    return [*told, Event(name, Code.EXPECT)]
+
+
+def play_turn(
+    design: TwoTables, clock: SetClock, events: Sequence[Event], *, embed_s: float, window_s: float
+) -> bytes | None:
+    """What the recogniser reads when the user answers, `window_s` after the last event, if embedding takes
+    `embed_s`. The worker goes on afterwards, so that a late vector does arrive."""
+    began = clock.now
+    for event in events[:-1]:
+        drive(design.steps(event))
+    steps = design.steps(events[-1])
+    answer: bytes | None = None
+    for place in steps:
+        if place != "put-vector":
+            continue
+        if embed_s > window_s:
+            clock.now = began + window_s
+            answer = design.read(events[-1].interaction)
+        clock.now = began + embed_s
+    if embed_s <= window_s:
+        clock.now = began + window_s
+        answer = design.read(events[-1].interaction)
+    return answer
+
+
+def read_turns(
+    design: TwoTables,
+    clock: SetClock,
+    turns: Sequence[Turn],
+    lists: Iterable[tuple[Entry, ...]],
+    *,
+    median_s: float,
+    seed: int,
+) -> list[bytes | None]:
+    """The store's answer to each turn when embedding takes `median_s` seconds in the median.
+
+    The same seed draws the same luck for every median. Raises ValueError for a median that is not positive.
+    """
+    if not median_s > 0:
+        raise ValueError(f"median_s is {median_s}; expected a positive number of seconds")
+    rng = np.random.default_rng(seed)
+    found = []
+    for i, (turn, entries) in enumerate(zip(turns, lists, strict=True)):
+        embed_s = median_s * math.exp(SPREAD * rng.normal())
+        window_s = 0.3 + 0.38 * len(turn.assistant.split()) + rng.uniform(0.2, 1.0)
+        events = events_of(f"turn-{i}-{median_s}", turn, entries)
+        found.append(play_turn(design, clock, events, embed_s=embed_s, window_s=window_s))
+    return found
