@@ -29,6 +29,7 @@
 
 # %% tags=["hide-input"]
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -71,6 +72,7 @@ max_tokens: int = 64  # longest pair, tokens [5, ]
 tune_rate: float = 1e-3  # peak learning rate of the encoder, one step
 transfer_rate: float = 1e-3  # the same, transfer step
 adapt_rate: float = 1e-3  # the same, adapt step
+small_rate: float = 1e-3  # the same in all steps of rows that start from the small language model
 controls: str = "merged,shuffled,random-negatives"  # ablation rows, commas between
 noise: str = "40"  # flipped training labels, percent, commas between
 rates: str = "3e-3"  # further learning rates on the target, commas between
@@ -83,7 +85,7 @@ checkpoint: str = ""  # public only: folder or cached hub name of an encoder; em
 settings = {"corpus": corpus, "shared": shared, "grid": grid, "transfer": transfer, "adapt": adapt}
 settings |= {"batch_size": batch_size, "small_transfer": small_transfer, "small_adapt": small_adapt}
 settings |= {"small_batch_size": small_batch_size, "cap": cap, "max_tokens": max_tokens}
-settings |= {"tune_rate": tune_rate}
+settings |= {"tune_rate": tune_rate, "small_rate": small_rate}
 settings |= {"transfer_rate": transfer_rate, "adapt_rate": adapt_rate, "noise": noise, "rates": rates}
 settings |= {
     "controls": controls,
@@ -208,7 +210,9 @@ budget = Budget(transfer, adapt, *peaks, batch_size, start)
 small = Budget(small_transfer, small_adapt, *peaks, small_batch_size, start)
 named_rates = {text: float(text) for text in rates.split(",")}
 rows = main_rows(material.targets, budget) | base_rows(first, small)
-every = control_rows(first, small, starts=("reinitialised", "small"), pooler=True)
+own_rates = {"tune_rate": small_rate, "transfer_rate": small_rate, "adapt_rate": small_rate}
+other_starts = {"reinitialised": small, "small": replace(small, **own_rates)}
+every = control_rows(first, small, starts=other_starts, pooler=True)
 wanted = [part for name in controls.split(",") for part in (name, f"ft-{name}", f"tanda-{name}")]
 rows |= {name: row for name, row in every.items() if name in wanted}
 rows |= noise_rows(first, small, percents) | rate_rows(first, small, named_rates)

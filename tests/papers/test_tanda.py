@@ -19,7 +19,8 @@ from echobook.papers.tanda.material import (
 from echobook.papers.tanda.own import rank_csv
 from echobook.papers.tanda.recipes import Bench, Recipe, Stage
 from echobook.papers.tanda.rows import Budget, Row, base_rows, control_rows, main_rows, noise_rows, rate_rows
-from echobook.papers.tanda.starts import Starts, mask_words, random_encoder, train_masked
+from echobook.papers.tanda.starts import Starts, _masked_loss, mask_words, random_encoder, train_masked
+from echobook.text.batches import encode_texts, pad_batch
 
 LETTERS = "abcdefghij"
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS]
@@ -120,7 +121,9 @@ def test_scores_are_log_odds_and_long_pairs_are_counted(checkpoint):
 
 def test_totals_of_compared_rows_are_equal():
     rows = main_rows(("a", "b"), BUDGET) | base_rows("a", BUDGET) | noise_rows("a", BUDGET, [20])
-    rows |= control_rows("a", BUDGET, starts=("small",), pooler=True) | rate_rows("a", BUDGET, {"1e-4": 1e-4})
+    rows |= control_rows("a", BUDGET, starts={"small": BUDGET}, pooler=True) | rate_rows(
+        "a", BUDGET, {"1e-4": 1e-4}
+    )
     totals = {name: sum(stage.steps for stage in row.recipe.stages) for name, row in rows.items()}
     assert totals.pop("transfer-only") == 40
     assert set(totals.values()) == {50}
@@ -149,7 +152,23 @@ def test_starts(checkpoint):
     assert all(m.p == 0 for m in small.modules() if isinstance(m, torch.nn.Dropout))
     with pytest.raises(ValueError, match=r"start: expected pretrained, .* got 'other'"):
         starts.encoder("other", seed=0)
-    assert starts.fingerprint != Starts(checkpoint, sentences=["x"]).fingerprint
+
+
+def test_fingerprint_holds_what_decides_a_start_and_no_more(checkpoint):
+    base = {"fresh_layers": 1, "sentences": ["x"], "small_steps": 3, "small_width": 64}
+    own = {
+        "pretrained": set(),
+        "reinitialised": {"fresh_layers"},
+        "small": {"sentences", "small_steps", "small_width"},
+        "random": {"small_width"},
+    }
+    other = {"fresh_layers": 2, "sentences": ["y"], "small_steps": 4, "small_width": 128}
+    starts = Starts(checkpoint, **base)
+    assert len({starts.fingerprint(name) for name in own}) == len(own)
+    for name, deciding in own.items():
+        for field in base:
+            changed = Starts(checkpoint, **(base | {field: other[field]})).fingerprint(name)
+            assert (changed != starts.fingerprint(name)) == (field in deciding), (name, field)
 
 
 def test_masked_words_follow_their_shares():
@@ -182,6 +201,37 @@ def test_masked_training_learns_and_refuses_nothing_to_read(checkpoint):
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
     with pytest.raises(ValueError, match="sentences: expected texts to read, got none"):
         train_masked(encoder, starts.tokenizer, [], steps=1, seed=0)
+
+
+def test_an_update_without_a_hidden_word_changes_nothing_by_gradient(checkpoint):
+    tokenizer = bench(checkpoint).starts.tokenizer
+    encoder = random_encoder(len(WORDS), width=64, seed=0)
+    losses = train_masked(encoder, tokenizer, ["a"], steps=40, seed=0)  # one word: mostly none is hidden
+    assert 0.6 < np.mean(losses == 0) < 1
+    assert np.isfinite(losses).all()
+    assert all(torch.isfinite(p).all() for p in encoder.parameters())
+
+
+def test_masked_loss_is_the_mean_over_hidden_words(checkpoint):
+    tokenizer = bench(checkpoint).starts.tokenizer
+    encoder, bias = random_encoder(len(WORDS), width=64, seed=0).eval(), torch.zeros(len(WORDS))
+    batch = pad_batch(encode_texts(tokenizer, ["a b c d e f g h i j " * 2, "a b c"]), [0, 1])
+    found = _masked_loss(encoder, batch, bias, tokenizer, torch.Generator().manual_seed(3))
+    ids, chosen = mask_words(
+        batch.ids,
+        batch.mask * (batch.ids > 4),
+        mask=4,
+        vocabulary=len(WORDS),
+        generator=torch.Generator().manual_seed(3),
+    )
+    states = encoder(input_ids=ids, attention_mask=batch.mask).last_hidden_state
+    losses = []
+    for row, place in chosen.nonzero().tolist():
+        logits = encoder.embeddings.word_embeddings.weight @ states[row, place]
+        losses.append(torch.logsumexp(logits, dim=0) - logits[batch.ids[row, place]])
+    assert len(losses) > 1
+    # the function computes in bfloat16, which has 8 bits
+    torch.testing.assert_close(found, torch.stack(losses).mean(), atol=0.02, rtol=0.01)
 
 
 def test_rows_are_kept_and_told(checkpoint, tmp_path):
@@ -243,7 +293,7 @@ def test_permuted_labels_and_merged_rows():
 def test_generated_material_has_the_frames_of_the_rows():
     material = generated_material(seed=0, shared=0.5, noise=[20], merged=(8, 8))
     rows = main_rows(material.targets, BUDGET) | noise_rows("facts", BUDGET, [20])
-    rows |= base_rows("facts", BUDGET) | control_rows("facts", BUDGET, starts=(), pooler=False)
+    rows |= base_rows("facts", BUDGET) | control_rows("facts", BUDGET, starts={}, pooler=False)
     used = {stage.data for row in rows.values() for stage in row.recipe.stages}
     used |= {name for row in rows.values() for name in row.scored}
     assert used <= material.frames.keys()

@@ -172,6 +172,17 @@ def test_predict_keeps_the_order_for_any_batch_size():
     assert fine_tune(model, {"qa": examples()}, Settings(steps=2, bf16=True)).losses[0] > 0
 
 
+def test_predict_pads_little(monkeypatch):
+    model, encoded, widths = tiny_model(), examples().encoded, []
+    forward = model.forward
+    monkeypatch.setattr(
+        model, "forward", lambda b, task: (widths.append(b.ids.shape[1]), forward(b, task))[1]
+    )
+    predict(model, encoded, "qa", batch_size=6)
+    longest = np.sort(encoded.lengths)[5::6]
+    assert widths == [size + size % 2 for size in longest]
+
+
 def test_batches_hold_each_row_once_with_similar_lengths():
     lengths = examples(200).encoded.lengths
     batches = epoch_batches(lengths, 8, seed=0, epoch=0)
@@ -304,6 +315,43 @@ def test_local_checkpoint_and_truncation(checkpoint):
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def two_passes(tokenizer, first, second, limit):
+    """Every text read whole and read cut: what encode_texts did before it read only the long ones again."""
+    whole = tokenizer(first, second, truncation=False, verbose=False)["input_ids"]
+    cut = tokenizer(first, second, truncation="longest_first", max_length=limit, return_token_type_ids=True)
+    rows = zip(cut["input_ids"], cut["token_type_ids"], strict=True)
+    return [(tuple(ids), tuple(types)) for ids, types in rows], sum(len(ids) > limit for ids in whole)
+
+
+@pytest.mark.parametrize("limit", [5, 6, 9, 17, 64])
+@pytest.mark.parametrize("pairs", [True, False])
+def test_cut_texts_equal_those_of_two_passes(checkpoint, limit, pairs):
+    tokenizer, random = load_checkpoint(checkpoint)[0], np.random.default_rng(limit)
+    first, second = (
+        [" ".join(random.choice(list("abcdefgh"), int(random.integers(1, most)))) for _ in range(40)]
+        for most in (12, 30)
+    )
+    expected, truncated = two_passes(tokenizer, first, second if pairs else None, limit)
+    found = encode_texts(tokenizer, first, second if pairs else None, max_tokens=limit)
+    assert list(zip(found.ids, found.types, strict=True)) == expected
+    assert found.truncated == truncated
+    assert found.pad == tokenizer.pad_token_id
+
+
+def test_only_long_texts_are_read_twice(checkpoint):
+    tokenizer, read = load_checkpoint(checkpoint)[0], []
+
+    def counting(*sides, **options):
+        read.append(len(sides[0]))
+        return tokenizer(*sides, **options)
+
+    counting.pad_token_id = tokenizer.pad_token_id
+    assert encode_texts(counting, ["a", "b"], ["c", "d"], max_tokens=16).truncated == 0
+    assert read == [2]
+    assert encode_texts(counting, ["a", "b", "c"], ["d", "e " * 30, "f"], max_tokens=16).truncated == 1
+    assert read == [2, 3, 1]
 
 
 def test_absent_checkpoint(tmp_path):

@@ -71,17 +71,27 @@ def encode_texts(
         for position, text in enumerate(texts):
             if not text.strip():
                 raise ValueError(f"{name}[{position}]: expected a text that is not blank, got {text!r}")
-    pair = list(second) if second is not None else None
-    full = tokenizer(list(first), pair, truncation=False, verbose=False)["input_ids"]
-    cut = tokenizer(
-        list(first), pair, truncation="longest_first", max_length=max_tokens, return_token_type_ids=True
+    sides = [list(first)] if second is None else [list(first), list(second)]
+    whole = _tokens(tokenizer, sides, truncation=False)
+    long = [row for row, ids in enumerate(whole[0]) if len(ids) > max_tokens]
+    if long:  # only these are read twice
+        some = [[side[row] for row in long] for side in sides]
+        cut = _tokens(tokenizer, some, truncation="longest_first", max_length=max_tokens)
+        for rows, shorter in zip(whole, cut, strict=True):
+            for row, values in zip(long, shorter, strict=True):
+                rows[row] = values
+    ids, types = map(tuple, whole)
+    return Encoded(ids, types, len(long), int(tokenizer.pad_token_id))
+
+
+def _tokens(
+    tokenizer: Any, sides: list[list[str]], **options: Any
+) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """Token ids and segments of each text or pair."""
+    found = tokenizer(
+        *sides, return_token_type_ids=True, return_attention_mask=False, verbose=False, **options
     )
-    return Encoded(
-        tuple(map(tuple, cut["input_ids"])),
-        tuple(map(tuple, cut["token_type_ids"])),
-        sum(len(row) > max_tokens for row in full),
-        int(tokenizer.pad_token_id),
-    )
+    return [tuple(ids) for ids in found["input_ids"]], [tuple(types) for types in found["token_type_ids"]]
 
 
 def pad_batch(encoded: Encoded, rows: Sequence[int], *, multiple: int = MULTIPLE) -> Batch:

@@ -1,6 +1,8 @@
 """Class probabilities of a fine-tuned classifier, in input order.
 
-Letters: N examples, K classes. Examples are sorted by length, so that a batch holds little padding.
+Letters: N examples, K classes. Examples are sorted by length, so that a batch holds little padding, and a
+batch is padded to a multiple of two tokens only: without gradients the plans of many shapes take little
+memory, and every token of padding takes time.
 """
 
 import numpy as np
@@ -9,6 +11,8 @@ from jaxtyping import Float
 
 from echobook.text.batches import Encoded, pad_batch
 from echobook.text.heads import Classifier
+
+MULTIPLE = 2
 
 
 def predict(
@@ -21,7 +25,8 @@ def predict(
     parts = []
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         for start in range(0, len(order), batch_size):
-            logits = model(pad_batch(encoded, order[start : start + batch_size]), task)
+            batch = pad_batch(encoded, order[start : start + batch_size], multiple=MULTIPLE)
+            logits = model(batch, task)
             parts.append(logits.double().softmax(dim=1))
     model.train(training)
     found = np.empty((len(order), parts[0].shape[1]))

@@ -29,7 +29,8 @@ CODE: tuple[ModuleType, ...] = (recipes, starts, batches, checkpoint, finetuning
 def row_key(bench: Bench, row: Row) -> str:
     """SHA-256 of all that decides a row's scores."""
     names = sorted({*(stage.data for stage in row.recipe.stages), *row.scored})
-    parts = [repr(row), str(bench.seed), str(bench.max_tokens), str(bench.bf16), bench.starts.fingerprint]
+    start = bench.starts.fingerprint(row.recipe.start)
+    parts = [repr(row), str(bench.seed), str(bench.max_tokens), str(bench.bf16), start]
     for name in names:
         columns = bench.frames[name][["question", "candidate", "label"]].astype(str)
         parts += [name, rows_digest(columns.itertuples(index=False, name=None))]

@@ -95,17 +95,23 @@ def base_rows(target: str, budget: Budget) -> dict[str, Row]:
     }
 
 
-def control_rows(target: str, budget: Budget, *, starts: Sequence[str], pooler: bool) -> dict[str, Row]:
-    """Order, merging, controls on the transfer set, other starts and the pooler head, scored on dev."""
+def control_rows(
+    target: str, budget: Budget, *, starts: Mapping[str, Budget], pooler: bool
+) -> dict[str, Row]:
+    """Order, merging, controls on the transfer set, other starts and the pooler head, scored on dev.
+
+    Args:
+        starts: budget of each other start (a start without pre-training needs another learning rate).
+    """
     recipes = {
         "merged": budget.one_step(f"{target}-merged"),
         "reversed": budget.reversed(target),
         "shuffled": budget.two_steps("transfer-shuffled", target),
         "random-negatives": budget.two_steps("transfer-random", target),
     }
-    for start in starts:
-        recipes[f"ft-{start}"] = budget.one_step(target, start=start)
-        recipes[f"tanda-{start}"] = budget.two_steps("transfer", target, start=start)
+    for start, own in starts.items():
+        recipes[f"ft-{start}"] = own.one_step(target, start=start)
+        recipes[f"tanda-{start}"] = own.two_steps("transfer", target, start=start)
     if pooler:
         recipes["ft-pooler"] = budget.one_step(target, head="pooler")
         recipes["tanda-pooler"] = budget.two_steps("transfer", target, head="pooler")

@@ -56,13 +56,20 @@ class Starts:
             self._tokenizer = load_checkpoint(self.checkpoint)[0]
         return self._tokenizer
 
+    def fingerprint(self, name: str) -> str:
+        """What decides the weights of one start, as text: digests of the checkpoint, and own settings."""
+        own: tuple[object, ...] = {
+            "reinitialised": (self.fresh_layers,),
+            "small": (rows_digest([[text] for text in self.sentences]), self.small_steps, self.small_width),
+            "random": (self.small_width,),
+        }.get(name, ())
+        return repr((name, self._files, *own))
+
     @cached_property
-    def fingerprint(self) -> str:
-        """What decides the weights, as text: settings, sentences, digests of the checkpoint's files."""
+    def _files(self) -> object:
         folder = Path(self.checkpoint or bundled_model())
         files = [(path.name, file_sha256(path)) for path in sorted(folder.glob("*")) if path.is_file()]
-        read = rows_digest([[sentence] for sentence in self.sentences])
-        return repr((files or str(folder), self.fresh_layers, read, self.small_steps, self.small_width))
+        return files or str(folder)
 
     def encoder(self, name: str, *, seed: int) -> nn.Module:
         """A fresh encoder: ``pretrained``, ``reinitialised``, ``small`` or ``random``.
@@ -135,7 +142,8 @@ def train_masked(
 ) -> Float[np.ndarray, " S"]:
     """Train an encoder in place to fill masked words of ``sentences``; returns the loss of each update.
 
-    The output layer is the transposed word embedding with a bias, and is thrown away.
+    The output layer is the transposed word embedding with a bias, and is thrown away. An update whose batch
+    had no word hidden by chance has loss 0 and no gradient.
 
     Raises:
         ValueError: no sentences.
@@ -177,4 +185,5 @@ def _masked_loss(
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = encoder(input_ids=hidden_ids, attention_mask=batch.mask).last_hidden_state[chosen.bool()]
         logits = hidden @ encoder.embeddings.word_embeddings.weight.T + bias
-    return nn.functional.cross_entropy(logits.float(), batch.ids[chosen.bool()])
+    wanted = batch.ids[chosen.bool()]
+    return nn.functional.cross_entropy(logits.float(), wanted, reduction="sum") / max(len(wanted), 1)
