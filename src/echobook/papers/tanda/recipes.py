@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from echobook.papers.tanda.starts import Starts
-from echobook.text.batches import Encoded, encode_texts
+from echobook.text.batches import MULTIPLE, Encoded, encode_texts
 from echobook.text.finetuning import Settings, Task, fine_tune
 from echobook.text.heads import Classifier, PairHead, PoolerHead
 from echobook.text.inference import predict
@@ -134,7 +134,7 @@ class Bench:
 
     def score(self, model: Classifier, name: str) -> Float[np.ndarray, " N"]:
         """Log odds of the positive class for each pair of a frame (unlike probabilities, they do not tie)."""
-        found = predict(model, self.encoded(name), TASK, bf16=self.bf16)
+        found = predict(model, self.encoded(name), TASK, bf16=self.bf16, multiple=MULTIPLE)
         with np.errstate(divide="ignore"):
             odds = np.log(found[:, 1]) - np.log(found[:, 0])
         return np.clip(odds, -700, 700)
