@@ -290,6 +290,23 @@ def test_the_local_network_passes_the_signal_on() -> None:
     assert after > 0.2
 
 
+def test_the_local_network_starts_near_a_copy_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the random part, even channels are the positive and odd ones the negative half of the input."""
+    monkeypatch.setattr("echobook.papers.convrnn_t.initialise.SMEAR", 0.0)
+    encoder = ConvRNNT(
+        6, local=LocalCNN(6, channels=(4, 2)), global_=None, lstm=LSTMEncoder(6, hidden=4, size=4, layers=1)
+    )
+    initialise(encoder)
+    frames = torch.randn(2, 9, 6, generator=torch.Generator().manual_seed(2))
+    first, second = encoder.parts[0].convs  # type: ignore[union-attr,misc]
+    with torch.no_grad():
+        maps = torch.relu(first(frames[:, None], first.initial_state(2))[0])
+        again = torch.relu(second(maps, second.initial_state(2))[0])
+    halves = torch.stack([frames.relu(), (-frames).relu()], 1)
+    assert torch.equal(maps, halves.repeat(1, 2, 1, 1))
+    assert torch.equal(again, halves)
+
+
 def test_parameters_fit_the_papers_tables() -> None:
     """Within 3.5 %: the tables print two or three digits, and the class count is ours to guess."""
     found = sizes.reconcile()

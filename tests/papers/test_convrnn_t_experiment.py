@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from echobook.metrics.wer import ErrorCounts, total
-from echobook.papers.convrnn_t import experiment, material, tables
-from echobook.papers.convrnn_t.models import ENCODERS, Sizes, build
+from echobook.papers.convrnn_t import experiment, material, rates, tables
+from echobook.papers.convrnn_t.models import ABLATIONS, COMPARED, ENCODERS, Sizes, build
 from echobook.speech.corpora import DIGITS
+from echobook.speech.training import collate
 
 TINY = {"train": 12, "dev": 4, "seen": 4, "unseen": 4, "mels": 8}
 
@@ -74,21 +75,21 @@ def test_augmentation_masks_channels_only_when_asked(tones: material.Material) -
     assert masked.shape == plain.shape
 
 
-@pytest.mark.parametrize("name", ["convrnn-t", "rnn-t", "conformer", "contextnet"])
+@pytest.mark.parametrize("name", [*COMPARED, *ABLATIONS])
 def test_every_model_overfits_four_utterances(tones: material.Material, name: str) -> None:
     four = material.Material(**{**vars(tones), "train": tones.train[:4]})
     sizes = Sizes(
         24, encoding=24, channels=(4, 4), hidden=32, baseline_hidden=32, conformer=16, contextnet=(16, 16)
     )
     model = build(name, sizes=sizes, classes=four.labels.classes, seed=0)
-    settings = experiment.training_settings(steps=120, batch_size=4, seed=0)
+    settings = experiment.training_settings(steps=120, batch_size=4, seed=0, peak_rate=4e-3)
     history = experiment.fit(model, four, settings).history
     assert history.losses[-1] < 0.1 * history.losses[20]
 
 
 def test_the_first_updates_use_single_words(tones: material.Material) -> None:
     sizes = Sizes(24, encoding=8, channels=(2,), hidden=8)
-    settings = experiment.training_settings(steps=1, batch_size=4, seed=0)
+    settings = experiment.training_settings(steps=1, batch_size=4, seed=0, peak_rate=4e-3)
     single = [e for e in tones.train if len(e.labels) == 1]
     plain, staged = (build("rnn-t", sizes=sizes, classes=11, seed=0) for _ in range(2))
     experiment.fit(plain, material.Material(**{**vars(tones), "train": single}), settings)
@@ -98,8 +99,40 @@ def test_the_first_updates_use_single_words(tones: material.Material) -> None:
     assert not torch.equal(plain.joiner.output.weight, staged.joiner.output.weight)
 
 
+def test_development_loss_is_the_mean_over_utterances(tones: material.Material) -> None:
+    model = build("rnn-t", sizes=Sizes(24, encoding=8, hidden=8), classes=11, seed=0).eval()
+    alone = [float(model.loss(*collate([e])[:4]).detach()) for e in tones.dev]
+    assert experiment.development_loss(model, tones) == pytest.approx(sum(alone) / 4, rel=1e-5)
+
+
+def test_the_measure_decides_which_weights_are_kept(tones: material.Material) -> None:
+    """A measure that rises with every call keeps the weights of the first evaluation, after 100 updates."""
+    sizes = Sizes(24, encoding=8, channels=(2,), hidden=8)
+    settings = experiment.training_settings(steps=101, batch_size=4, seed=0, peak_rate=1e-3)
+    calls: list[float] = []
+
+    def rising(model: object, data: material.Material) -> float:
+        assert data is tones
+        calls.append(len(calls))
+        return calls[-1]
+
+    found = experiment.fit(build("rnn-t", sizes=sizes, classes=11, seed=0), tones, settings, measure=rising)
+    assert found.history.scores == [(100, 0), (101, 1)]
+    assert found.history.best_step == 100
+
+
+def test_a_rate_is_tried_as_the_experiment_trains(tones: material.Material) -> None:
+    """Same weights, data and schedule as `fit`; at a rate of nearly nothing the loss stays as it was."""
+    found = rates.try_rates("rnn-t", (1e-9, 4e-3), tones, first=3, steps=3, batch_size=4)
+    fresh = build("rnn-t", sizes=Sizes(24), classes=11, seed=0).eval()
+    assert found[1e-9] == pytest.approx(experiment.development_loss(fresh, tones), rel=1e-4)
+    settings = experiment.training_settings(steps=3, batch_size=4, seed=0, peak_rate=4e-3)
+    trained = experiment.fit(build("rnn-t", sizes=Sizes(24), classes=11, seed=0), tones, settings, first=3)
+    assert found[4e-3] == pytest.approx(experiment.development_loss(trained.model, tones), rel=1e-6)
+
+
 def test_training_twice_gives_the_same_weights(tones: material.Material) -> None:
-    settings = experiment.training_settings(steps=3, batch_size=4, seed=0)
+    settings = experiment.training_settings(steps=3, batch_size=4, seed=0, peak_rate=4e-3)
     sizes = Sizes(24, encoding=8, channels=(2,), hidden=8)
     one, two = (
         experiment.fit(build("convrnn-t", sizes=sizes, classes=11, seed=0), tones, settings) for _ in range(2)

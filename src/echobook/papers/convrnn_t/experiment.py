@@ -5,13 +5,13 @@ checked on the test utterances themselves: every frame alone, in order, against 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from echobook.metrics.wer import ErrorCounts, total, word_errors
 from echobook.papers.convrnn_t.material import Material, check_audio
@@ -22,6 +22,7 @@ from echobook.speech.streaming import stream
 from echobook.speech.training import Batch, Example, History, TrainingSettings, collate, train
 
 BATCH = 100  # utterances decoded together
+WARMUP = 100  # updates, in each of the two stages of training
 
 
 @dataclass(frozen=True)
@@ -44,41 +45,57 @@ class StreamingCheck:
     utterances: int
 
 
-def training_settings(*, steps: int, batch_size: int, seed: int) -> TrainingSettings:
-    """The same for every model; only the number of steps and the batch are a profile's."""
+def training_settings(*, steps: int, batch_size: int, seed: int, peak_rate: float) -> TrainingSettings:
+    """The same schedule for every model; steps and batch are a profile's, the peak rate a model's."""
     return TrainingSettings(
         steps=steps,
         batch_size=batch_size,
-        peak_rate=4e-3,
-        warmup=min(100, steps),
+        peak_rate=peak_rate,
+        warmup=min(WARMUP, steps),
         evaluate_every=min(100, steps),
         patience=50,
         seed=seed,
     )
 
 
-def fit(model: Transducer, material: Material, settings: TrainingSettings, *, first: int = 0) -> Trained:
-    """Train on the material's examples; the weights kept are those of the best development WER.
+def fit(
+    model: Transducer,
+    material: Material,
+    settings: TrainingSettings,
+    *,
+    first: int = 0,
+    measure: Callable[[Any, Material], float] | None = None,
+) -> Trained:
+    """Train on the material's examples; the weights kept are those with the best `measure` on development
+    utterances, by default `development_wer`.
 
     The `first` updates use utterances of a single word alone, twice as many at a time, with a schedule of
     their own: short lattices take a transducer off the plateau on which it ignores the sound.
     """
-    batches = batched(material.dev)
-
-    def development_wer(candidate: nn.Module) -> float:
-        assert isinstance(candidate, Transducer)
-        counts = [c for batch in batches for c in score(candidate, batch, material.labels)[0]]
-        return total(counts).rate
-
     start = time.process_time()
+    options: dict[str, Any] = {
+        "evaluate": lambda candidate: (measure or development_wer)(candidate, material),
+        "augment": material.augment,
+    }
     single = [e for e in material.train if len(e.labels) == 1]
     if first and single:
-        alone = replace(settings, steps=first, batch_size=2 * settings.batch_size, evaluate_every=first)
-        train(model, single, settings=alone, evaluate=development_wer, augment=material.augment)
-    history = train(
-        model, material.train, settings=settings, evaluate=development_wer, augment=material.augment
-    )
+        alone = replace(settings, steps=first, warmup=min(WARMUP, first), evaluate_every=first)
+        train(model, single, settings=replace(alone, batch_size=2 * settings.batch_size), **options)
+    history = train(model, material.train, settings=settings, **options)
     return Trained(model, history, time.process_time() - start)
+
+
+def development_wer(model: Transducer, material: Material) -> float:
+    """WER of greedy decoding on the development utterances."""
+    counts = [c for batch in batched(material.dev) for c in score(model, batch, material.labels)[0]]
+    return total(counts).rate
+
+
+@torch.no_grad()
+def development_loss(model: Transducer, material: Material) -> float:
+    """Mean transducer loss of the development utterances, in nats."""
+    losses = [float(model.loss(*batch[:4])) * len(batch.names) for batch in batched(material.dev)]
+    return sum(losses) / len(material.dev)
 
 
 def batched(examples: Sequence[Example]) -> list[Batch]:

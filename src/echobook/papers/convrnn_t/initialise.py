@@ -5,7 +5,9 @@ variation over time, and the local CNN about a hundredth; what follows then star
 encodings, and training stays long on the plateau on which the encoder is ignored. An encoder with norms
 does not suffer from this, so that the defaults would decide a comparison. Here all linear parts of the
 front end and the LSTM stacks keep the order of the signal, and the last layer of *every* encoder is scaled
-to the same variation of its encodings over time. The paper does not state its own starting weights.
+to the same variation of its encodings over time. Four random convolutions of a few channels also smear the
+picture until digits are hard to tell apart; so the local CNN starts near a copy of it, as blocks with
+residuals do by themselves. The paper does not state its own starting weights.
 """
 
 from typing import Any
@@ -18,6 +20,7 @@ from echobook.papers.convrnn_t.encoder import ConvRNNT, LocalCNN
 from echobook.speech.model import LSTMEncoder
 
 VARIATION = 0.5
+SMEAR = 0.3  # random part of the local CNN's first weights, beside the copy
 
 
 @torch.no_grad()
@@ -26,7 +29,8 @@ def initialise(module: nn.Module) -> None:
 
     LSTM: input weights Xavier-uniform and recurrent weights orthogonal, gate by gate; biases 0, but 1 for the
     forget gate. Projections: Xavier-uniform with gain 2, which makes up for Swish halving small values.
-    Convolutions before ReLU: He-normal. Other linear layers of the front end: Xavier-uniform. Biases 0.
+    Local convolutions: a copy of the picture plus `SMEAR` times He-normal weights, see `_copy_picture`. Other
+    linear layers of the front end: Xavier-uniform. Biases 0.
     """
     for part in module.modules():
         if isinstance(part, nn.LSTM):
@@ -37,8 +41,7 @@ def initialise(module: nn.Module) -> None:
         elif isinstance(part, LocalCNN):
             _linear(part.projection, gain=1.0)
             for conv in (c for c in part.modules() if isinstance(c, nn.Conv2d)):
-                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-                _zero_bias(conv)
+                _copy_picture(conv)
         elif isinstance(part, ConvRNNT):
             _linear(part.fusion, gain=1.0)
 
@@ -67,6 +70,20 @@ def last_layer(encoder: Any) -> nn.Linear:
     last = encoder.outputs if isinstance(encoder, BlockEncoder) else encoder.projections[-1]
     assert isinstance(last, nn.Linear)
     return last
+
+
+def _copy_picture(conv: nn.Conv2d) -> None:
+    """Output channel o copies input channel o (modulo their number) at the present frame and frequency.
+
+    From the picture itself, whose values have both signs, even channels copy and odd ones negate it, so that
+    nothing is lost to the ReLU.
+    """
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    conv.weight.mul_(SMEAR)
+    for out, kernel in enumerate(conv.weight):
+        sign = -1.0 if conv.in_channels == 1 and out % 2 else 1.0
+        kernel[out % conv.in_channels, -1, conv.kernel_size[1] // 2] += sign
+    _zero_bias(conv)
 
 
 def _linear(layer: Any, *, gain: float) -> None:

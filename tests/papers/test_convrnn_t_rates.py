@@ -1,0 +1,27 @@
+"""The rule that picks each model's learning rate, and the trials behind the recorded rates."""
+
+import pytest
+
+from echobook.papers.convrnn_t import rates
+from echobook.papers.convrnn_t.models import ABLATIONS, COMPARED, CONTROLS
+
+
+def test_the_lowest_loss_wins_and_the_lower_rate_of_two_equal_ones() -> None:
+    assert rates.best_rate({4e-3: 0.7, 2e-3: 0.5, 1e-3: 0.9}) == 2e-3
+    assert rates.best_rate({4e-3: 0.5, 1e-3: 0.5, 2e-3: 0.6}) == 1e-3
+
+
+def test_no_trials_are_refused() -> None:
+    with pytest.raises(ValueError, match="no trials to choose a rate from"):
+        rates.best_rate({})
+    with pytest.raises(ValueError, match="model 'lstm' has no trials; expected one of convrnn-t"):
+        rates.chosen_rate("lstm")
+
+
+def test_every_model_was_tried_at_the_same_rates() -> None:
+    assert set(rates.TRIALS) == {*COMPARED, *ABLATIONS}
+    assert {tuple(sorted(found)) for found in rates.TRIALS.values()} == {tuple(sorted(rates.GRID))}
+
+
+def test_controls_take_the_rate_of_the_model_they_control() -> None:
+    assert {rates.chosen_rate(name) for name in CONTROLS} == {rates.chosen_rate("convrnn-t")}
