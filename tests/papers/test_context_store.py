@@ -7,10 +7,8 @@ from echobook.data.generators.interactions import interactions
 from echobook.papers.context_store.costs import START_S, cost_of, cost_table, crossover, trace
 from echobook.papers.context_store.expiry import age
 from echobook.papers.context_store.faults import SCENARIOS, SURVIVED, count_faults
-from echobook.papers.context_store.load import run_shard
 from echobook.papers.context_store.timing import simulate
 from echobook.store.memory import MemoryStore
-from echobook.store.pipeline import inline
 from echobook.store.protocol import TwoTables
 from echobook.store.sealing import KeyRing
 from echobook.store.vectors import hashed_trigrams
@@ -80,11 +78,3 @@ def test_what_is_left_after_the_time_span():
     assert (left.old_readable, left.left_after) == (0, 0)
     assert left.swept == left.left_before > 30
     assert left.young_readable == left.young_expected > 0
-
-
-def test_a_small_load_in_this_process():
-    measured = run_shard(MemoryStore(), inline, rate=40.0, seconds=0.5, seed=0)
-    assert measured.interactions == 20
-    assert len(measured.waits) >= 100
-    assert min(measured.waits) >= 0
-    assert measured.failures == 0

@@ -1,23 +1,14 @@
-"""Wire form, error translation and the thin signed client."""
-
-import datetime
+"""Wire form, error translation, batches, pages."""
 
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from echobook.store.conditions import Absent, AllOf, AnyOf, Below, Equals
-from echobook.store.dynamodb import DynamoStore, connect
+from echobook.store.dynamodb import DynamoStore
 from echobook.store.errors import ConditionFailed, ItemTooLarge, StoreError, Throttled, Unsupported
 from echobook.store.expressions import Expressions, from_wire, to_wire
 from echobook.store.port import Change
 from echobook.store.protocol import ENTRIES
-from echobook.store.servers import loopback_credentials
-from echobook.store.transport import SignedClient, signature
 
 KEY = ENTRIES.key("i")
 
@@ -116,51 +107,3 @@ def test_undone_batch_items_are_sent_again_then_given_up():
     assert partial.calls == [3, 2, 1]
     with pytest.raises(Throttled, match="1 items were not processed"):
         DynamoStore(Partial(always=True)).put_many(ENTRIES, [KEY])
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.binary(max_size=60), st.sampled_from([None, "session-token"]))
-def test_the_signature_is_botocores(body, token):
-    stamp = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    headers = {
-        "Content-Type": "application/x-amz-json-1.0",
-        "Host": "127.0.0.1:4567",
-        "X-Amz-Target": "DynamoDB_20120810.GetItem",
-        "X-Amz-Date": stamp,
-    }
-    if token:
-        headers["X-Amz-Security-Token"] = token
-    request = AWSRequest("POST", "http://127.0.0.1:4567/", data=body, headers=headers)
-    request.context["timestamp"] = stamp
-    peer = SigV4Auth(Credentials("id", "secret", token), "dynamodb", "eu-west-1")
-    expected = peer.signature(peer.string_to_sign(request, peer.canonical_request(request)), request)
-    ours = signature(
-        "secret",
-        host="127.0.0.1:4567",
-        target="DynamoDB_20120810.GetItem",
-        body=body,
-        region="eu-west-1",
-        stamp=stamp,
-        token=token,
-    )
-    assert ours == expected
-
-
-def test_the_thin_client_answers_like_boto3(dynalite_address):
-    loopback_credentials()
-    ours = DynamoStore(SignedClient(dynalite_address), prefix="thin_")
-    theirs = DynamoStore(connect(dynalite_address), prefix="thin_")
-    ours.create([ENTRIES])
-    ours.create([ENTRIES])  # a second time is no error
-    item = {**KEY, "b": bytes(range(256)), "w": frozenset({"a"}), "n": -3}
-    ours.put(ENTRIES, item)
-    assert ours.get(ENTRIES, KEY) == theirs.get(ENTRIES, KEY) == item
-    with pytest.raises(ConditionFailed):
-        ours.put(ENTRIES, item, condition=Absent("n"))
-    assert ours.spent.read_units == theirs.spent.read_units == 1
-    ours.close()
-    theirs.close()
-    gone = DynamoStore(SignedClient("http://127.0.0.1:9"))
-    with pytest.raises(Throttled):
-        gone.get(ENTRIES, KEY)
-    gone.close()

@@ -20,7 +20,7 @@ from rich.panel import Panel
 from rich.table import Table as View
 
 from echobook.data.generators.interactions import Interaction, deliveries, interactions
-from echobook.store.dynamodb import DynamoStore
+from echobook.store.dynamodb import DynamoStore, connect
 from echobook.store.errors import StoreError
 from echobook.store.events import Event
 from echobook.store.memory import MemoryStore
@@ -30,7 +30,6 @@ from echobook.store.protocol import TABLES, TwoTables
 from echobook.store.sealing import KeyRing
 from echobook.store.servers import dynalite
 from echobook.store.simulated_time import run_real
-from echobook.store.transport import SignedClient
 from echobook.store.vectors import hashed_trigrams
 
 _RECENT, _FOLLOW_UPS = 10, 8
@@ -110,7 +109,7 @@ def demonstrate(console: Console, *, seconds: float, rate: float, store: str, se
     stream = interactions(seed=seed, count=max(1, round(rate * seconds)), follow_ups=0.4, rate=rate)
     with ExitStack() as stack:
         if store == "dynalite":
-            remote = DynamoStore(SignedClient(stack.enter_context(dynalite(ROOT))))
+            remote = DynamoStore(connect(stack.enter_context(dynalite(ROOT)), quick=True))
             remote.create(TABLES)
             board = Board(remote, "context store on dynalite")
             run: Run = threads(stack.enter_context(ThreadPoolExecutor(4)))

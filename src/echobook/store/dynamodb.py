@@ -25,12 +25,23 @@ _SLOW_DOWN = {
     "ServiceUnavailable",
 }
 _WRITES, _READS, _ROUNDS = 25, 100, 8
+_TRY = (
+    "try the environment variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION or a shared "
+    "credentials file"
+)
 
 
-def connect(endpoint: str | None = None, *, region: str | None = None, timeout_s: float = 5.0) -> Any:
-    """Return boto3's DynamoDB client; `endpoint` None is the real service of the region."""
+def connect(
+    endpoint: str | None = None, *, region: str | None = None, timeout_s: float = 5.0, quick: bool = False
+) -> Any:
+    """Return boto3's DynamoDB client; `endpoint` None is the real service of the region.
+
+    `quick`: with calls that cost less processor time, see `echobook.store.transport`. Raises StoreError then
+    where the chain has no credentials or region; without it, the first call does.
+    """
     import boto3
     from botocore.config import Config
+    from botocore.exceptions import NoCredentialsError, NoRegionError
 
     settings = Config(
         retries={"total_max_attempts": 1},
@@ -39,7 +50,14 @@ def connect(endpoint: str | None = None, *, region: str | None = None, timeout_s
         max_pool_connections=32,
         parameter_validation=False,
     )
-    return boto3.client("dynamodb", endpoint_url=endpoint, region_name=region, config=settings)
+    if not quick:
+        return boto3.client("dynamodb", endpoint_url=endpoint, region_name=region, config=settings)
+    from echobook.store.transport import quick_client
+
+    try:
+        return quick_client(endpoint, region=region, timeout_s=timeout_s, settings=settings)
+    except (NoCredentialsError, NoRegionError) as error:
+        raise StoreError(f"{error}; {_TRY}") from None
 
 
 class DynamoStore:
@@ -99,10 +117,7 @@ class DynamoStore:
         except ClientError as error:
             raise _translated(operation, error.response) from None
         except (NoCredentialsError, NoRegionError) as error:
-            raise StoreError(
-                f"{operation}: {error}; try the environment variables AWS_ACCESS_KEY_ID, "
-                "AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION or a shared credentials file"
-            ) from None
+            raise StoreError(f"{operation}: {error}; {_TRY}") from None
         except BotoCoreError as error:
             raise Throttled(f"{operation}: no answer from the server ({type(error).__name__})") from None
 

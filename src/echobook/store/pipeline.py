@@ -1,14 +1,13 @@
 """The pipeline: event source -> bounded queue -> writers -> bounded queue -> embedders -> deadline reads.
 
 A full queue makes its producer wait (back-pressure): a slow embedder first fills its queue, then holds the
-writers, then the source; nothing is dropped and memory is bounded. Each writer has its own share of the
-interactions, and takes what waits, up to a batch, so that under load one transaction, batch call or update
-serves many events. What fails is reported and goes without
-context; the pipeline runs on.
+writers, then the source; nothing is dropped and memory is bounded. Writers gather in turn: one takes what
+waits, up to a batch, while the others write theirs, so that under load one transaction, batch call or update
+serves many events. Two writers may hold events of one interaction; the protocol makes their order immaterial.
+What fails is reported and goes without context; the pipeline runs on.
 """
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -59,7 +58,7 @@ class Report:
     batches: int = 0
     embedded: int = 0
     failures: list[str] = field(default_factory=list)
-    waits: list[float] = field(default_factory=list)  # from due to written, an event
+    waits: list[tuple[float, float]] = field(default_factory=list)  # due, and from due to written, an event
     longest_queue: int = 0
 
 
@@ -90,7 +89,8 @@ class Pipeline:
         self._run, self._batch, self._linger = run, batch, linger_s
         self._writers = [make(f"writer{number}") for number in range(writers)]
         self._embedders = [make(f"embedder{number}") for number in range(embedders)]
-        self._events: list[asyncio.Queue[tuple[float, Event]]] = [asyncio.Queue(queue) for _ in self._writers]
+        self._events: asyncio.Queue[tuple[float, Event]] = asyncio.Queue(queue)
+        self._gathering = asyncio.Lock()
         self._claims: asyncio.Queue[tuple[Item, str]] = asyncio.Queue(queue)
 
     @property
@@ -100,9 +100,8 @@ class Pipeline:
 
     async def submit(self, event: Event, due: float | None = None) -> None:
         """Queue an event, waiting while the queue is full. `due`: when it was to arrive, loop time."""
-        queue = self._events[zlib.crc32(event.interaction.encode()) % len(self._events)]
-        await queue.put((asyncio.get_running_loop().time() if due is None else due, event))
-        self.report.longest_queue = max(self.report.longest_queue, queue.qsize())
+        await self._events.put((asyncio.get_running_loop().time() if due is None else due, event))
+        self.report.longest_queue = max(self.report.longest_queue, self._events.qsize())
 
     async def run(self, source: AsyncIterable[tuple[float, Event]]) -> Report:
         """Handle a source of (due time, event) to its end, embeddings included, and return the report."""
@@ -114,7 +113,7 @@ class Pipeline:
 
     async def __aenter__(self) -> "Pipeline":
         """Start the workers."""
-        bodies = [self._write(*pair) for pair in zip(self._writers, self._events, strict=True)]
+        bodies = [self._write(worker) for worker in self._writers]
         bodies += [self._embed(worker) for worker in self._embedders]
         self._tasks = [asyncio.create_task(body) for body in bodies]
         return self
@@ -127,7 +126,7 @@ class Pipeline:
 
     async def drain(self) -> None:
         """Wait until all that was submitted is written and embedded. Raises what a worker died of."""
-        for join in (*(queue.join for queue in self._events), self._claims.join):
+        for join in (self._events.join, self._claims.join):
             waiting = asyncio.create_task(join())
             done, _ = await asyncio.wait({waiting, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
@@ -144,23 +143,29 @@ class Pipeline:
         except TimeoutError:
             return None
 
-    async def _write(self, worker: TwoTables, queue: "asyncio.Queue[tuple[float, Event]]") -> None:
+    async def _write(self, worker: TwoTables) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            taken = [await queue.get()]
-            if self._linger and queue.qsize() < self._batch:
-                await asyncio.sleep(self._linger)
-            while len(taken) < self._batch and not queue.empty():
-                taken.append(queue.get_nowait())
+            taken = await self._gather()
             claimed = await self._attempt(worker, [event for _, event in taken])
             now = loop.time()
-            self.report.waits += [now - due for due, _ in taken]
+            self.report.waits += [(due, now - due) for due, _ in taken]
             self.report.events += len(taken)
             self.report.batches += 1
             for claim in claimed:
                 await self._claims.put(claim)
             for _ in taken:
-                queue.task_done()
+                self._events.task_done()
+
+    async def _gather(self) -> list[tuple[float, Event]]:
+        """Take a batch, one writer at a time."""
+        async with self._gathering:
+            taken = [await self._events.get()]
+            if self._linger and self._events.qsize() < self._batch:
+                await asyncio.sleep(self._linger)
+            while len(taken) < self._batch and not self._events.empty():
+                taken.append(self._events.get_nowait())
+            return taken
 
     async def _attempt(self, worker: TwoTables, events: list[Event]) -> list[tuple[Item, str]]:
         """Write a batch; when it fails, each event by itself, so that one bad event harms no other."""

@@ -20,6 +20,19 @@ from echobook.store.errors import StoreError
 _HOST = "127.0.0.1"
 
 
+class Address(str):
+    """The address of a server that runs as a process of its own; `process` is its id."""
+
+    process: int
+
+    @classmethod
+    def of(cls, port: int, process: int) -> "Address":
+        """Return the address of a port on loopback."""
+        made = cls(f"http://{_HOST}:{port}")
+        made.process = process
+        return made
+
+
 def loopback_credentials() -> None:
     """Set placeholder credentials and region for loopback servers where the environment has none."""
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "loopback")
@@ -52,7 +65,7 @@ def _wait(port: int, process: subprocess.Popen[bytes] | None, wait_s: float) -> 
 
 
 @contextmanager
-def dynalite(root: Path, *, wait_s: float = 30.0) -> Iterator[str]:
+def dynalite(root: Path, *, wait_s: float = 30.0) -> Iterator[Address]:
     """Run dynalite, yield its address, and stop it. Raises StoreError when it is not installed."""
     script = dynalite_script(root)
     if script is None:
@@ -65,7 +78,7 @@ def dynalite(root: Path, *, wait_s: float = 30.0) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             _wait(port, process, wait_s)
-            yield f"http://{_HOST}:{port}"
+            yield Address.of(port, process.pid)
         finally:
             process.terminate()
             try:

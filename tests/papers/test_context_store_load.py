@@ -1,0 +1,140 @@
+"""The load's arithmetic, one share played in this process, two shares in processes of their own."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from echobook.papers.context_store import load
+from echobook.papers.context_store.load import EMBEDDED, Load, embedded_loads, measure
+from echobook.papers.context_store.shard import Setting, Shard, play
+from echobook.store.errors import StoreError, Throttled
+from echobook.store.faults import Failing
+from echobook.store.memory import MemoryStore
+from echobook.store.pipeline import inline
+from echobook.store.servers import dynalite_script
+
+ROOT = Path(__file__).resolve().parents[2]
+
+NONE = load._sum([Shard(1, 1.0, 0.0, [0.0], embedded=0, failures=0, cpu_s=0.0)], 0.0)
+HERE = Setting("here", rate=40.0, seconds=0.5, seed=0)
+
+
+def part(waits, *, interactions=10, span=2.0, overrun=0.0):
+    return Shard(interactions, span, overrun, waits, embedded=1, failures=2, cpu_s=0.5)
+
+
+def test_shards_are_summed_by_hand():
+    """Two shards of ten interactions: one in its two seconds, one half a second behind."""
+    found = load._sum([part([0.001, 0.003]), part([0.002], overrun=0.5)], 1.5)
+    assert found.rate == pytest.approx(10 / 2 + 10 / 2.5)
+    assert (found.interactions, found.events, found.embedded, found.failures, found.cpu_s) == (
+        20,
+        3,
+        2,
+        4,
+        1.0,
+    )
+    assert (found.p50_ms, found.p95_ms) == pytest.approx((2.0, 2.9))
+    assert found.p99_ms == pytest.approx(2.98)
+    assert found.client_ms == pytest.approx(50.0)
+    assert found.server_ms == pytest.approx(75.0)
+
+
+def test_an_early_end_does_not_raise_the_rate():
+    assert load._sum([part([0.0], overrun=-0.4)], 0.0).rate == 5.0
+
+
+def test_a_small_load_in_this_process():
+    measured = play(HERE, MemoryStore(), inline)
+    assert measured.interactions == 20
+    assert measured.span == 0.5
+    assert len(measured.waits) >= 100
+    assert min(measured.waits) >= 0
+    assert measured.failures == 0
+    assert measured.cpu_s > 0
+
+
+def test_a_stall_counts_for_every_event_that_fell_due_meanwhile():
+    """The store stalls once, for 0.3 s: in an open loop the events behind the first wait too."""
+
+    class Stalling(MemoryStore):
+        stalled = False
+
+        def update(self, *given, **more):
+            if not self.stalled:
+                self.stalled = True
+                time.sleep(0.3)
+            return super().update(*given, **more)
+
+    setting = Setting("here", rate=200.0, seconds=0.4, seed=1)
+    waits = np.array(play(setting, Stalling(), inline).waits)
+    assert (waits > 0.1).sum() > 20
+    assert waits.max() < 3
+
+
+def test_failures_are_counted():
+    store = Failing(MemoryStore(), range(10_000), Throttled("on purpose"))
+    assert play(HERE, store, inline).failures >= 100
+
+
+def test_shards_share_the_interactions_out():
+    shares = [
+        play(Setting("here", 40.0, 0.5, 0, shard=number, shards=3), MemoryStore(), inline)
+        for number in range(3)
+    ]
+    assert [share.interactions for share in shares] == [7, 7, 6]
+
+
+@pytest.mark.parametrize("durable", ["process", "power"])
+def test_two_processes_on_the_embedded_store(durable):
+    found = measure(Setting(EMBEDDED, rate=60.0, seconds=0.4, seed=3, shards=2, durable=durable))
+    assert isinstance(found, Load)
+    assert (found.interactions, found.failures, found.server_cpu_s) == (24, 0, 0.0)
+    assert found.p50_ms <= found.p95_ms <= found.p99_ms
+
+
+def test_loads_are_named_by_rate(monkeypatch):
+    asked = []
+
+    def noted(setting):
+        asked.append(setting)
+        return NONE
+
+    monkeypatch.setattr(load, "measure", noted)
+    found = embedded_loads(rate=300.0, power_rates=(50.0, 100.0), seconds=1.0, seed=4)
+    assert list(found) == ["embedded", "embedded-power-50", "embedded-power-100"]
+    assert [(one.rate, one.durable, one.shards) for one in asked] == [
+        (300.0, "process", 2),
+        (50.0, "power", 2),
+        (100.0, "power", 2),
+    ]
+
+
+@pytest.mark.skipif(dynalite_script(ROOT) is None, reason="needs dynalite: npm ci --prefix workflow/dynalite")
+def test_loads_of_a_server(monkeypatch):
+    asked = []
+
+    def noted(setting, server=None):
+        asked.append((setting, server))
+        return NONE
+
+    monkeypatch.setattr(load, "measure", noted)
+    found = load.server_loads(ROOT, rates=(20.0, 30.0), boto3_rates=(20.0,), seconds=0.5, seed=2)
+    assert list(found) == ["dynamodb-protocol-20", "dynamodb-protocol-30", "boto3-20"]
+    assert [setting.quick for setting, _ in asked] == [True, True, True, False]
+    assert len({setting.seed for setting, _ in asked}) == 4  # no load meets another's interactions
+    warming, *measured = asked
+    assert warming[1] is None
+    assert all(server is not None for _, server in measured)
+
+
+def test_a_dead_shard_is_an_error(monkeypatch):
+    def dead(_):
+        return subprocess.Popen(["false"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(load, "_start", dead)
+    with pytest.raises(StoreError, match="a shard of the load ended with an error"):
+        measure(Setting(EMBEDDED, rate=10.0, seconds=0.1, seed=0))
