@@ -1,6 +1,9 @@
 """The rule that picks each model's learning rate, and the trials behind the recorded rates."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from echobook.papers.convrnn_t import rates
 from echobook.papers.convrnn_t.models import ABLATIONS, COMPARED, CONTROLS
@@ -25,3 +28,15 @@ def test_every_model_was_tried_at_the_same_rates() -> None:
 
 def test_controls_take_the_rate_of_the_model_they_control() -> None:
     assert {rates.chosen_rate(name) for name in CONTROLS} == {rates.chosen_rate("convrnn-t")}
+
+
+def test_a_rate_is_one_of_the_grid_and_losses_are_numbers() -> None:
+    for name, found in rates.TRIALS.items():
+        assert rates.chosen_rate(name) in rates.GRID
+        assert all(0 < loss < 100 for loss in found.values()), name
+
+
+def test_the_tuning_seed_is_not_a_recorded_one() -> None:
+    root = Path(__file__).parents[2]
+    declared = yaml.safe_load((root / "workflow/parameters/convrnn-t.yml").read_text())
+    assert rates.SEED not in declared["public"]["seeds"]
