@@ -7,7 +7,8 @@ import torch
 
 from echobook.papers.contextual_asr.context import Context, ContextEncoder
 from echobook.papers.contextual_asr.model import PLACES, ContextualTransducer
-from echobook.papers.contextual_asr.parts import Adapter, CarryOver, Combiner, ContextAttention
+from echobook.papers.contextual_asr.parts import Adapter, CarryOver, Combiner, ContextAttention, Window
+from echobook.speech.biasing.alignment import best_paths, collate_paths
 from echobook.speech.biasing.catalogues import Catalogue
 from echobook.speech.biasing.phonemes import CLASSES
 from echobook.speech.biasing.recogniser import phoneme_transducer
@@ -56,19 +57,49 @@ def run(found, prepared):
 
 class TestContextEncoder:
     def test_the_null_row_comes_first_and_padding_is_not_listed(self):
-        context = encoder()
+        context = encoder(by_phoneme=False)
         states, listed = context(catalogue())
         assert states.shape == (2, 4, 8)
         assert listed.tolist() == [[True] * 4, [True, True, False, False]]
         assert torch.equal(states[0, 0], context.null_row)
         assert torch.equal(states[0, 3], states[1, 1])
 
-    def test_an_entry_does_not_depend_on_its_neighbours(self):
+    def test_each_phoneme_is_a_row_in_the_order_of_the_list(self):
         context = encoder()
+        states, listed = context(catalogue())
+        assert listed.tolist() == [[True] * 7, [True, True, *[False] * 5]]
+        rows = context.entries(catalogue())
+        in_order = [rows[0, 0], rows[0, 1], rows[0, 2], rows[1, 0], rows[1, 1], rows[2, 0]]
+        assert torch.equal(states[0], torch.stack([context.null_row, *in_order]))
+        assert torch.equal(states[1, :2], torch.stack([context.null_row, rows[2, 0]]))
+        assert not states[1, 2:].any()
+
+    def test_a_phoneme_row_is_made_of_states_and_the_last_three_embeddings(self):
+        context = encoder()
+        one = Catalogue(((2, 3, 4, 5),), torch.tensor([1]), torch.tensor([[0]]))
+        units = context.embedding(torch.tensor([[2, 3, 4, 5]]))
+        states, _ = context.lstm(units)
+        for place in range(4):
+            before = [units[0, place - n] if place >= n else torch.zeros(5) for n in range(3)]
+            row = context.projection(torch.cat([states[0, place], *before]))
+            expected = torch.cat([row, context.kinds.weight[1]])
+            torch.testing.assert_close(context.entries(one)[0, place], expected)
+
+    @pytest.mark.parametrize("by_phoneme", [True, False])
+    def test_an_entry_does_not_depend_on_its_neighbours(self, by_phoneme):
+        context = encoder(by_phoneme=by_phoneme)
         whole = context.entries(catalogue())
         for i, labels in enumerate(catalogue().labels):
             one = Catalogue((labels,), catalogue().kinds[i : i + 1], torch.tensor([[0]]))
-            torch.testing.assert_close(context.entries(one)[0], whole[i])
+            rows = len(labels) if by_phoneme else 1
+            torch.testing.assert_close(context.entries(one)[0], whole[i, :rows])
+
+    def test_the_order_of_phonemes_matters(self):
+        turned = Catalogue(((2, 3, 4), (4, 3, 2)), torch.tensor([0, 0]), torch.tensor([[0, 1]]))
+        one, two = encoder(by_phoneme=False).entries(turned)
+        assert not torch.equal(one, two)
+        one, two = encoder().entries(turned)
+        assert not torch.equal(one.sort(0).values, two.sort(0).values)
 
     def test_kinds_are_told_apart_only_with_a_type_embedding(self):
         labels, kinds = ((2, 3), (2, 3)), torch.tensor([0, 1])
@@ -76,14 +107,15 @@ class TestContextEncoder:
         one, two = encoder().entries(twins)
         assert not torch.equal(one, two)
         one, two = ContextEncoder(CLASSES, kinds=0, embedding=5, hidden=4, size=6).entries(twins)
-        assert torch.equal(one, two)
+        torch.testing.assert_close(one, two)
 
-    def test_an_empty_catalogue_has_the_null_row_alone(self):
+    @pytest.mark.parametrize("by_phoneme", [True, False])
+    def test_an_empty_catalogue_has_the_null_row_alone(self, by_phoneme):
         nothing = Catalogue((), torch.zeros(0, dtype=torch.long), torch.zeros(2, 0, dtype=torch.long))
-        states, listed = encoder()(nothing)
+        states, listed = encoder(by_phoneme=by_phoneme)(nothing)
         assert states.shape == (2, 1, 8)
         assert listed.all()
-        assert encoder(null_row=False)(nothing).states.shape == (2, 0, 8)
+        assert encoder(null_row=False, by_phoneme=by_phoneme)(nothing).states.shape == (2, 0, 8)
 
 
 class TestAttention:
@@ -131,8 +163,23 @@ class TestAttention:
             torch.testing.assert_close(part(joint[:, t], projected), whole[:, t], rtol=1e-5, atol=1e-5)
 
     def test_heads_must_divide(self):
-        with pytest.raises(ValueError, match="inner width 6 is not a multiple of 4 heads"):
+        with pytest.raises(ValueError, match="multiple of the heads and an odd window; got inner=6, heads=4"):
             ContextAttention(E, 8, inner=6, heads=4)
+        with pytest.raises(ValueError, match="an odd window; got inner=6, heads=1, window=4"):
+            ContextAttention(E, 8, inner=6, window=4)
+
+    def test_a_window_sees_its_neighbours_and_no_further(self):
+        torch.manual_seed(5)
+        window = Window(E, 4, 3)
+        stream = torch.randn(1, 6, E)
+        padded = torch.cat([torch.zeros(1, 1, E), stream, torch.zeros(1, 1, E)], 1)
+        for t in range(6):
+            by_hand = torch.einsum("iew,we->i", window.map.weight, padded[0, t : t + 3])
+            torch.testing.assert_close(window(stream)[0, t], by_hand)
+        changed = stream.clone()
+        changed[0, 3] += 1
+        moved = (window(changed) - window(stream)).abs().sum(2)[0] > 1e-6
+        assert moved.tolist() == [False, False, True, True, True, False]
 
 
 class TestModel:
@@ -183,6 +230,22 @@ class TestModel:
         found.loss_of_encodings(encodings, lengths, labels, sizes, found.prepare(catalogue())).backward()
         assert all(weight.grad is None for weight in found.base.parameters())
         assert all(weight.grad is not None for weight in [*found.parts.parameters(), found.context.null_row])
+
+    @pytest.mark.parametrize("place", PLACES)
+    def test_the_loss_along_a_path_is_that_of_its_cells_in_the_whole_lattice(self, place):
+        found = model((place,), trained=True).eval()
+        frames, lengths, labels, sizes = batch()
+        encodings, _ = found.base.encoder(frames, lengths)
+        prepared = found.prepare(catalogue())
+        biased = found.apply_part("encoder", encodings, prepared)
+        guessed = found.apply_part("predictor", found.base.predictor(labels), prepared)
+        lattice = found.join(biased[:, :, None], guessed[:, None], prepared)
+        paths = best_paths(lattice, labels, lengths, sizes)
+        logp = lattice.log_softmax(-1)
+        by_hand = [-logp[i, path.times, path.rows, path.classes].sum() for i, path in enumerate(paths)]
+        along = found.loss_along(encodings, labels, collate_paths(paths), prepared)
+        torch.testing.assert_close(along, torch.stack(by_hand).mean())
+        assert along > found.loss_of_encodings(encodings, lengths, labels, sizes, prepared)
 
     def test_an_unfrozen_base_learns_too(self):
         found = model(frozen=False).train()

@@ -127,7 +127,7 @@ class TestLateness:
         assert design.read("i1") is not None
         assert design.tally.embeddings == 1
 
-    def test_the_store_gives_the_bytes_of_the_lists(self, model, vocabulary):
+    def test_the_store_gives_a_row_for_each_phoneme_of_the_lists(self, model, vocabulary):
         clock = SetClock()
         answer = play_turn(
             self.design(model, vocabulary, clock),
@@ -136,7 +136,8 @@ class TestLateness:
             embed_s=1.0,
             window_s=2.0,
         )
-        assert context_of(answer).states.shape[1] == 1 + len(LISTED)
+        phonemes = sum(len(vocabulary.lexicon.labels(entry.text)) for entry in LISTED)
+        assert context_of(answer).states.shape[1] == 1 + phonemes
 
     def test_slower_embedding_is_late_more_often_and_luck_is_the_same(self, model, vocabulary):
         turns, lists = [self.TURN] * 40, [LISTED] * 40

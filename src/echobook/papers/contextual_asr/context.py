@@ -1,17 +1,21 @@
 """The context encoder: entries of a catalogue as vectors, encoded once per turn.
 
 Contextual Adapters (Sathyendra et al. 2022), section 2: each entry's units go through an embedding and a
-bidirectional LSTM; the final states are projected to D. With several kinds of entries one encoder serves all,
-and a learned vector of the kind is appended. A learned row, `<no_bias>`, is always listed first: to attend to
-it is to leave the recogniser alone. The units are phonemes here, word-pieces there.
+bidirectional LSTM. There the final states become one vector of the entry. Their units are word-pieces, a few
+to an entry; ours are phonemes, up to fifteen, and one vector says which of them an entry has but hardly in
+what order. So each phoneme is a row of its own here, made of the LSTM's states at it, its embedding and those
+of the two before it; `by_phoneme=False` gives the published rows. With several kinds of entries one encoder
+serves all, and a learned vector of the kind is appended. A learned row, `<no_bias>`, is always listed first:
+to attend to it is to leave the recogniser alone.
 
-Axes: P distinct entries, B utterances, K rows of one, K1 = K + 1 with the no-bias row, D entry width.
+Axes: P distinct entries, L phonemes of the longest, B utterances, K rows of one, K1 = K + 1 with the no-bias
+row (by phoneme: the phonemes of all that is listed), D row width.
 """
 
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from echobook.speech.biasing.catalogues import Catalogue
@@ -40,37 +44,58 @@ class ContextEncoder(nn.Module):
         size: int = 64,
         kind_size: int = 8,
         null_row: bool = True,
+        by_phoneme: bool = True,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(classes, embedding)
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True, bidirectional=True)
-        self.projection = nn.Linear(2 * hidden, size)
+        self.projection = nn.Linear(2 * hidden + (3 * embedding if by_phoneme else 0), size)
         self.kinds = nn.Embedding(kinds, kind_size) if kinds else None
         self.size = size + (kind_size if kinds else 0)
         self.null_row = nn.Parameter(0.1 * torch.randn(self.size)) if null_row else None
+        self.by_phoneme = by_phoneme
 
-    def entries(self, catalogue: Catalogue) -> Float[Tensor, "P D"]:
-        """Every distinct entry once."""
+    def entries(self, catalogue: Catalogue) -> Float[Tensor, "P L D"]:
+        """Rows of every distinct entry once: of its phonemes, zeros behind them, or (L = 1) of the whole."""
         if not catalogue.labels:
-            return self.projection.weight.new_zeros(0, self.size)
+            return self.projection.weight.new_zeros(0, 1, self.size)
         strings = [torch.tensor(labels) for labels in catalogue.labels]
         lengths = torch.tensor([len(labels) for labels in strings])
-        padded = nn.utils.rnn.pad_sequence(strings, batch_first=True)
-        packed = nn.utils.rnn.pack_padded_sequence(
-            self.embedding(padded), lengths, batch_first=True, enforce_sorted=False
-        )
-        _, (last, _) = self.lstm(packed)
-        states = self.projection(torch.cat([last[0], last[1]], 1))
-        return states if self.kinds is None else torch.cat([states, self.kinds(catalogue.kinds)], 1)
+        units = self.embedding(nn.utils.rnn.pad_sequence(strings, batch_first=True))  # (P, L, embedding)
+        packed = nn.utils.rnn.pack_padded_sequence(units, lengths, batch_first=True, enforce_sorted=False)
+        outputs, (last, _) = self.lstm(packed)
+        if self.by_phoneme:
+            states, _ = nn.utils.rnn.pad_packed_sequence(outputs, batch_first=True)
+            rows = self.projection(torch.cat([states, units, _before(units, 1), _before(units, 2)], 2))
+        else:
+            rows = self.projection(torch.cat([last[0], last[1]], 1))[:, None]
+        if self.kinds is None:
+            return rows
+        kinds = self.kinds(catalogue.kinds)[:, None].expand(-1, rows.shape[1], -1)
+        return torch.cat([rows, kinds], 2)
 
     def forward(self, catalogue: Catalogue) -> Context:
         """Context of each utterance; rows of -1 are not listed."""
         entries = self.entries(catalogue)
-        rows, listed = catalogue.rows, catalogue.rows >= 0
-        padded = torch.cat([entries, entries.new_zeros(1, self.size)])  # -1 picks the last: zeros
-        states = padded[rows]
+        places, listed = self._places(catalogue, entries.shape[1])
+        states = torch.cat([entries.flatten(0, 1), entries.new_zeros(1, self.size)])[places]
         if self.null_row is None:
             return Context(states, listed)
-        null = self.null_row.expand(len(rows), 1, -1)
-        always = torch.ones(len(rows), 1, dtype=torch.bool)
+        null = self.null_row.expand(len(places), 1, -1)
+        always = torch.ones(len(places), 1, dtype=torch.bool)
         return Context(torch.cat([null, states], 1), torch.cat([always, listed], 1))
+
+    def _places(self, catalogue: Catalogue, longest: int) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:
+        """Which of the flattened rows each utterance lists, in order; -1 (zeros) where it has fewer."""
+        counts = [len(labels) if self.by_phoneme else 1 for labels in catalogue.labels]
+        lengths = torch.tensor([*counts, 0])[catalogue.rows]  # the last is that of a row of -1
+        places = catalogue.rows[..., None] * longest + torch.arange(longest)  # (B, K, L)
+        listed = (torch.arange(longest) < lengths[..., None]).flatten(1)
+        order = listed.byte().argsort(dim=1, descending=True, stable=True)[:, : int(listed.sum(1).max())]
+        kept = listed.gather(1, order)
+        return places.flatten(1).gather(1, order).masked_fill(~kept, -1), kept
+
+
+def _before(units: Float[Tensor, "P L E"], count: int) -> Float[Tensor, "P L E"]:
+    """The embedding `count` places earlier, zeros before the first."""
+    return nn.functional.pad(units, (0, 0, count, 0))[:, : units.shape[1]]

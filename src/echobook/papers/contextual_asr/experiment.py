@@ -18,6 +18,7 @@ from echobook.data.registry import public_use
 from echobook.data.types import DatasetUse
 from echobook.papers.contextual_asr.acts import ActFusion, selected
 from echobook.papers.contextual_asr.context import ContextEncoder
+from echobook.papers.contextual_asr.guidance import spoken_spans
 from echobook.papers.contextual_asr.material import (
     Material,
     espeak_material,
@@ -31,8 +32,10 @@ from echobook.papers.contextual_asr.model import ContextualTransducer
 from echobook.papers.contextual_asr.parts import Adapter, CarryOver, Combiner
 from echobook.papers.contextual_asr.training import (
     ALL_KINDS,
+    Lessons,
     Lister,
     Listing,
+    aligned,
     carry_lister,
     encoded,
     heard_by,
@@ -42,6 +45,7 @@ from echobook.papers.contextual_asr.training import (
 )
 from echobook.papers.contextual_asr.turns import Turn, draw_lists, make_turns
 from echobook.papers.contextual_asr.vocabulary import Vocabulary, build_vocabulary
+from echobook.speech.biasing.alignment import Path
 from echobook.speech.biasing.catalogues import Draw, Entry
 from echobook.speech.biasing.flite import flite_program
 from echobook.speech.biasing.phonemes import CLASSES
@@ -53,6 +57,7 @@ from echobook.speech.training import Example, TrainingSettings
 TRAIN_SNR = (5.0, 20.0)
 VOICES = {"base": 40, "adapt": 20, "dev": 8, "test": 10}
 SIZE = 128  # width of encodings and predictions
+WINDOWS = {"encoder": 5}  # frames that a query sees, by place; elsewhere one vector
 LEARNT = ("base", "adapt", "dev")
 FIRST_SEED = 10_000  # first turns of the test are drawn apart from its follow-ups
 NAMES = {"first": "test"}  # splits that use another split's names
@@ -183,10 +188,13 @@ class Bench:
     settings: TrainingSettings
     rows: tuple[int, ...]
     encodings: dict[str, list[Example]] = field(default_factory=dict)
+    paths: dict[str, list[Path]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for split in set(self.world.features) - {"base"}:
             self.encodings[split] = encoded(self.base, self.world.features[split])
+        for split in ("adapt", "dev"):
+            self.paths[split] = aligned(self.base, self.encodings[split])
 
     @property
     def plain(self) -> ContextualTransducer:
@@ -228,15 +236,18 @@ class Bench:
         base = self.base if frozen else copy.deepcopy(self.base).requires_grad_(True)
         with _seeded(self.settings.seed + 1):
             context = ContextEncoder(CLASSES, kinds=len(ALL_KINDS) if kinds else 0, null_row=null_row)
-            parts = {place: kind(SIZE, context.size) for place in places}
+            parts = {place: kind(SIZE, context.size, window=WINDOWS.get(place, 1)) for place in places}
             fusion = self._fusion(acts)
         model = ContextualTransducer(base, context, parts, frozen=frozen, acts=fusion)
         drawn = listing or Listing(rows=self.rows)
         lists = [self._lists(split, drawn, kind) if places else None for split in ("adapt", "dev")]
         data = self.world.features if model.hears_anew else self.encodings
         settings = replace(self.settings, steps=steps) if steps else self.settings
-        turns = self.world.turns("adapt"), self.world.turns("dev")
-        train_context(model, data["adapt"], lists[0], data["dev"], lists[1], settings, turns=turns)
+        lessons = [
+            Lessons(self.world.turns(s), data[s], self.paths[s], [spoken_spans(e.labels) for e in data[s]])
+            for s in ("adapt", "dev")
+        ]
+        train_context(model, lessons[0], lists[0], lessons[1], lists[1], settings)
         return model
 
     def _fusion(self, acts: Sequence[str]) -> ActFusion | None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from echobook.papers.contextual_asr.acts import ActFusion
 from echobook.papers.contextual_asr.context import Context, ContextEncoder
 from echobook.papers.contextual_asr.parts import Projected
+from echobook.speech.biasing.alignment import Paths, path_loss, pick
 from echobook.speech.biasing.catalogues import Catalogue
 from echobook.speech.biasing.search import Logits
 from echobook.speech.model import BLANK, Transducer
@@ -90,7 +91,8 @@ class ContextualTransducer(nn.Module):
             raise ValueError("this model has a fusion of acts; expected one act for each turn, got none")
         if self.hears_anew:
             frames, lengths = self.base.encoder(self.acts.early(frames, acts), lengths)
-        return self.acts.late(frames, acts), lengths
+        kept = (torch.arange(frames.shape[1]) < lengths[:, None])[..., None]
+        return self.acts.late(frames, acts) * kept, lengths  # silence, 0, behind the end: as of the base
 
     def encode(
         self, frames: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"], prepared: Prepared | None
@@ -124,6 +126,37 @@ class ContextualTransducer(nn.Module):
         predictions = self.apply_part("predictor", self.base.predictor(labels), prepared)
         logits = self.join(biased[:, :, None], predictions[:, None], prepared)
         return transducer_loss(logits, labels, lengths, label_lengths, blank=BLANK)
+
+    def loss_along(
+        self,
+        encodings: Float[Tensor, "B T E"],
+        labels: Int[Tensor, "B U"],
+        paths: Paths,
+        prepared: Prepared | None,
+    ) -> Float[Tensor, ""]:
+        """Mean loss along one path each; `loss_of_encodings` sums over all paths, at many times the cost."""
+        biased = self.apply_part("encoder", encodings, prepared)
+        predictions = self.apply_part("predictor", self.base.predictor(labels), prepared)
+        logits = self.join(pick(biased, paths.times), pick(predictions, paths.rows), prepared)
+        return path_loss(logits, paths)
+
+    def looked_at(
+        self, encodings: Float[Tensor, "B T E"], labels: Int[Tensor, "B U"], paths: Paths, prepared: Prepared
+    ) -> dict[str, Float[Tensor, "B N K1"]]:
+        """Attention of each part at the moves of the paths, the mean over its heads."""
+        predictions = self.base.predictor(labels)
+        streams = {"encoder": (encodings, paths.times), "predictor": (predictions, paths.rows)}
+        if "joint" in self.parts:
+            biased = self.apply_part("encoder", encodings, prepared)
+            guessed = self.apply_part("predictor", predictions, prepared)
+            joined = pick(biased, paths.times) + pick(guessed, paths.rows)
+            streams["joint"] = (joined, torch.arange(joined.shape[1]).expand(joined.shape[:2]))
+        found = {}
+        for place in self.parts:
+            stream, moves = streams[place]
+            weights = self._part(place).attention.weights(stream, prepared[place]).mean(1)
+            found[place] = pick(weights, moves)
+        return found
 
     def logits(self, prepared: Prepared | None) -> Logits:
         """What `WordSearch` asks for: logits from one frame's encodings and each hypothesis's last labels."""

@@ -15,6 +15,9 @@ recalled): with c = attention(s, C, C) over the words of the previous turn,
 
     s' = s + sigmoid(W_g [s; c]) * W c
 
+At the encoder's place the query sees some frames on either side (`window`), because a frame of ours is little
+more than a piece of one phoneme.
+
 A context is projected to keys and values once per turn (`project`) and then costs O(K d) per vector.
 Axes: B utterances (or 1, shared), K1 context rows, S any axes of the stream, E width, d inner width, H heads.
 """
@@ -39,12 +42,17 @@ class Projected(NamedTuple):
 class ContextAttention(nn.Module):
     """Dot-product attention of stream vectors over context rows. Without any listed row it gives 0."""
 
-    def __init__(self, stream: int, context: int, *, inner: int = 64, heads: int = 1) -> None:
+    def __init__(
+        self, stream: int, context: int, *, inner: int = 64, heads: int = 1, window: int = 1
+    ) -> None:
         super().__init__()
-        if inner % heads:
-            raise ValueError(f"inner width {inner} is not a multiple of {heads} heads")
+        if inner % heads or window % 2 == 0:
+            raise ValueError(
+                f"expected an inner width that is a multiple of the heads and an odd window; got {inner=}, "
+                f"{heads=}, {window=}"
+            )
         self.heads, self.inner = heads, inner
-        self.query = nn.Linear(stream, inner, bias=False)
+        self.query = Window(stream, inner, window) if window > 1 else nn.Linear(stream, inner, bias=False)
         self.key = nn.Linear(context, inner, bias=False)
         self.value = nn.Linear(context, inner, bias=False)
 
@@ -71,12 +79,24 @@ class ContextAttention(nn.Module):
         return found.transpose(1, 2).flatten(2).unflatten(1, stream.shape[1:-1])
 
 
+class Window(nn.Module):
+    """A linear map of each vector with its neighbours, `size` in all; zeros stand outside the stream."""
+
+    def __init__(self, stream: int, inner: int, size: int) -> None:
+        super().__init__()
+        self.map = nn.Conv1d(stream, inner, size, padding=size // 2, bias=False)
+
+    def forward(self, stream: Float[Tensor, "B N E"]) -> Float[Tensor, "B N I"]:
+        """One vector per place."""
+        return self.map(stream.transpose(1, 2)).transpose(1, 2)
+
+
 class Adapter(nn.Module):
     """Adds an attended bias to the stream; zero before training."""
 
-    def __init__(self, stream: int, context: int, *, inner: int = 64) -> None:
+    def __init__(self, stream: int, context: int, *, inner: int = 64, window: int = 1) -> None:
         super().__init__()
-        self.attention = ContextAttention(stream, context, inner=inner)
+        self.attention = ContextAttention(stream, context, inner=inner, window=window)
         self.output = nn.Linear(inner, stream, bias=False)
         nn.init.zeros_(self.output.weight)
 
@@ -88,9 +108,11 @@ class Adapter(nn.Module):
 class Combiner(nn.Module):
     """CATT's combiner: feed-forward over the normalised stream and what it attends to."""
 
-    def __init__(self, stream: int, context: int, *, inner: int = 64, heads: int = 4) -> None:
+    def __init__(
+        self, stream: int, context: int, *, inner: int = 64, heads: int = 4, window: int = 1
+    ) -> None:
         super().__init__()
-        self.attention = ContextAttention(stream, context, inner=inner, heads=heads)
+        self.attention = ContextAttention(stream, context, inner=inner, heads=heads, window=window)
         self.norms = nn.ModuleList([nn.LayerNorm(stream), nn.LayerNorm(inner)])
         self.forth = nn.Linear(stream + inner, 2 * stream)
         self.back = nn.Linear(2 * stream, stream)
@@ -107,9 +129,11 @@ class Combiner(nn.Module):
 class CarryOver(nn.Module):
     """Gated attention over the words of the previous turn; zero before training."""
 
-    def __init__(self, stream: int, context: int, *, inner: int = 64, heads: int = 4) -> None:
+    def __init__(
+        self, stream: int, context: int, *, inner: int = 64, heads: int = 4, window: int = 1
+    ) -> None:
         super().__init__()
-        self.attention = ContextAttention(stream, context, inner=inner, heads=heads)
+        self.attention = ContextAttention(stream, context, inner=inner, heads=heads, window=window)
         self.gate = nn.Linear(stream + inner, stream)
         self.output = nn.Linear(inner, stream, bias=False)
         nn.init.zeros_(self.output.weight)

@@ -48,7 +48,9 @@ class Rescorer(nn.Module):
 
     def __init__(self, classes: int, *, size: int = 48) -> None:
         super().__init__()
-        self.words: Any = ContextEncoder(classes, kinds=0, embedding=32, hidden=size, size=size)
+        self.words: Any = ContextEncoder(
+            classes, kinds=0, embedding=32, hidden=size, size=size, by_phoneme=False
+        )
         self.score = nn.Sequential(nn.Linear(3 * size, size), nn.ReLU(), nn.Linear(size, 1))
         nn.init.zeros_(self.score[2].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.score[2].bias)  # type: ignore[arg-type]
@@ -60,7 +62,9 @@ class Rescorer(nn.Module):
         words = [word for word in dict.fromkeys([*said, *heard]) if word in labels]
         strings = tuple(labels[word] for word in words)
         rows = torch.zeros(0, 0, dtype=torch.long)
-        vectors = self.words.entries(Catalogue(strings, torch.zeros(len(words), dtype=torch.long), rows))
+        vectors = self.words.entries(Catalogue(strings, torch.zeros(len(words), dtype=torch.long), rows))[
+            :, 0
+        ]
         return dict(zip(words, vectors, strict=True))
 
     def forward(self, choice: Choice, vectors: dict[str, Tensor]) -> Float[Tensor, " C"]:

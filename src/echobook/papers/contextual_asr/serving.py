@@ -61,7 +61,7 @@ def embedder(model: ContextualTransducer, vocabulary: Vocabulary) -> Callable[[M
         labels = {entry.text: vocabulary.lexicon.labels(entry.text) for entry in entries}
         model.eval()
         context = model.context(catalogue([entries], labels, ALL_KINDS))
-        return pack(context.states[0].numpy().astype(np.float16))
+        return pack(context.states[0][context.listed[0]].numpy().astype(np.float16))
 
     return embed
 

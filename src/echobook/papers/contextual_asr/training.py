@@ -1,6 +1,7 @@
 """Training: the base on general speech; context parts on a frozen base, or with it.
 
-A frozen base need encode each training turn only once. What is listed is drawn anew at every step: a size
+A frozen base need encode each training turn only once, and align it only once: what uses context is trained
+along the base's best path through each turn's lattice. What is listed is drawn anew at every step: a size
 from `rows`, a share of sound-alikes, and the truth left out at times. Seed and step decide everything.
 """
 
@@ -13,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from echobook.papers.contextual_asr.acts import act_numbers, selected
+from echobook.papers.contextual_asr.guidance import Spans, attention_loss, attention_targets
 from echobook.papers.contextual_asr.model import ContextualTransducer
 from echobook.papers.contextual_asr.turns import Turn, draw_lists, previous_words
 from echobook.papers.contextual_asr.vocabulary import KINDS, Vocabulary
+from echobook.speech.biasing.alignment import Path, best_paths, collate_paths
 from echobook.speech.biasing.catalogues import Catalogue, Draw, Entry, catalogue
 from echobook.speech.model import Transducer
 from echobook.speech.training import Batch, Example, History, TrainingSettings, collate, train
@@ -23,6 +26,7 @@ from echobook.speech.transducer import transducer_loss
 
 ALL_KINDS = (*KINDS, "reply")
 CTC_SHARE = 0.5
+GUIDANCE = 0.5  # weight of the loss of attention
 SPARE = 20  # shared distractors beyond twice the size of a list
 T = TypeVar("T")
 Lister = Callable[[Sequence[int], np.random.Generator], Catalogue]
@@ -89,6 +93,28 @@ def encoded(model: Transducer, examples: Sequence[Example]) -> list[Example]:
     return found
 
 
+@dataclass(frozen=True)
+class Lessons:
+    """Turns of a split with what is heard of each (features where the model `hears_anew`, else the base's
+    encodings), the base's best path, and the words of the reference with their places."""
+
+    turns: Sequence[Turn]
+    heard: Sequence[Example]
+    paths: Sequence[Path]
+    spans: Sequence[Spans]
+
+
+@torch.no_grad()
+def aligned(model: Transducer, encodings: Sequence[Example]) -> list[Path]:
+    """The base's best path of each example, from its own encodings."""
+    found = []
+    for part in _chunks(encodings, 64):
+        batch = collate(part)
+        logits = model.joiner(batch.frames[:, :, None], model.predictor(batch.labels)[:, None])
+        found += best_paths(logits, batch.labels, batch.lengths, batch.label_lengths)
+    return found
+
+
 @torch.no_grad()
 def heard_by(model: ContextualTransducer, examples: Sequence[Example], turns: Sequence[Turn]) -> list[Tensor]:
     """What a model hears before the catalogue: (T, E) of each turn, by its own base and by the turn's act.
@@ -152,43 +178,52 @@ def scramble(found: Catalogue, rng: np.random.Generator) -> Catalogue:
 
 def train_context(
     model: ContextualTransducer,
-    train_set: Sequence[Example],
+    lessons: Lessons,
     lists: Lister | None,
-    dev_set: Sequence[Example],
+    dev: Lessons,
     dev_lists: Lister | None,
     settings: TrainingSettings,
-    *,
-    turns: tuple[Sequence[Turn], Sequence[Turn]] = ((), ()),
 ) -> History:
     """Train what the model leaves trainable, stopped on the development turns' loss with fixed lists.
 
-    The examples hold features where the model `hears_anew`, else encodings (see `encoded`). `lists` None: no
-    context, plain fine-tuning. turns: of both sets, for a model that is guided by their acts.
+    `lists` None: no context, plain fine-tuning.
     """
-    held = [collate(part) for part in _chunks(dev_set, 64)]
+    held = [collate(part) for part in _chunks(dev.heard, 64)]
 
     def step(m: Any, batch: Batch) -> Tensor:
         rng = np.random.default_rng(int(torch.randint(2**31, ())))  # follows the seed of the step
-        return _context_loss(m, batch, lists, rng, turns[0])
+        return _context_loss(m, batch, lessons, lists, rng, guidance=GUIDANCE)
 
     def held_loss(m: Any, batch: Batch) -> Tensor:
-        return _context_loss(m, batch, dev_lists, np.random.default_rng(0), turns[1])
+        return _context_loss(m, batch, dev, dev_lists, np.random.default_rng(0))
 
-    return train(model, train_set, settings=settings, evaluate=lambda m: _mean(m, held, held_loss), loss=step)
+    return train(
+        model, lessons.heard, settings=settings, evaluate=lambda m: _mean(m, held, held_loss), loss=step
+    )
 
 
 def _context_loss(
     model: ContextualTransducer,
     batch: Batch,
+    lessons: Lessons,
     lists: Lister | None,
     rng: np.random.Generator,
-    turns: Sequence[Turn],
+    *,
+    guidance: float = 0.0,
 ) -> Tensor:
     places = [int(name) for name in batch.names]
-    prepared = model.prepare(lists(places, rng) if lists else None)
-    acts = act_numbers([turns[i].act for i in places]) if model.acts is not None else None
-    encodings, lengths = model.hear(batch.frames, batch.lengths, acts)
-    return model.loss_of_encodings(encodings, lengths, batch.labels, batch.label_lengths, prepared)
+    listed = lists(places, rng) if lists else None
+    prepared = model.prepare(listed)
+    acts = act_numbers([lessons.turns[i].act for i in places]) if model.acts is not None else None
+    encodings, _ = model.hear(batch.frames, batch.lengths, acts)
+    paths = collate_paths([lessons.paths[i] for i in places])
+    loss = model.loss_along(encodings, batch.labels, paths, prepared)
+    if listed is None or prepared is None or not guidance:
+        return loss
+    form = {"by_phoneme": model.context.by_phoneme, "null_row": model.context.null_row is not None}
+    targets = attention_targets(paths, [lessons.spans[i] for i in places], listed, **form)
+    looked = model.looked_at(encodings, batch.labels, paths, prepared)
+    return loss + guidance * sum(attention_loss(weights, targets) for weights in looked.values())
 
 
 def _mean(model: nn.Module, batches: Sequence[Batch], loss: Callable[[Any, Batch], Tensor]) -> float:
