@@ -11,7 +11,6 @@ from echobook.papers.contextual_asr.evaluation import (
     comparison,
     error_rate,
     fusion_of,
-    mixed,
     outcome,
     recognise,
     with_items,
@@ -214,12 +213,3 @@ def test_the_comparison_is_relative_to_one_method(world):
     assert frame.loc[0, "names"] == 1
     assert frame.loc[0, "names, relative"] == 0
     assert sum(words) == total(wrong.part(entity=True)).words
-
-
-def test_lateness_mixes_two_outcomes(world):
-    turns = world.turns("test")[:3]
-    ready = outcome(turns, [[candidate(t.text)] for t in turns])
-    late = outcome(turns, [[candidate("please")]] * 3)
-    assert mixed(ready, late, [False] * 3) == ready
-    assert mixed(ready, late, [True] * 3) == late
-    assert mixed(ready, late, [False, True, False]).texts == (turns[0].text, "please", turns[2].text)

@@ -119,17 +119,6 @@ def fusion_of(lists: Lists, vocabulary: Vocabulary) -> tuple[FusionTable, Tensor
     return joined, starts[torch.tensor([distinct[tuple(entries)] for entries in lists])]
 
 
-def mixed(ready: Outcome, late: Outcome, lateness: Sequence[bool]) -> Outcome:
-    """Each turn's outcome with context, or without where the context came late."""
-    rows = [late if is_late else ready for is_late in lateness]
-    return Outcome(
-        ready.turns,
-        tuple(row.texts[i] for i, row in enumerate(rows)),
-        tuple(row.candidates[i] for i, row in enumerate(rows)),
-        tuple(row.errors[i] for i, row in enumerate(rows)),
-    )
-
-
 def error_rate(found: Outcome, *, entity: bool) -> float:
     """WER of the entity turns or of the general ones, as a ratio."""
     return total(found.part(entity=entity)).rate
