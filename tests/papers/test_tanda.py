@@ -18,7 +18,16 @@ from echobook.papers.tanda.material import (
 )
 from echobook.papers.tanda.own import rank_csv
 from echobook.papers.tanda.recipes import Bench, Recipe, Stage
-from echobook.papers.tanda.rows import Budget, Row, base_rows, control_rows, main_rows, noise_rows, rate_rows
+from echobook.papers.tanda.rows import (
+    Budget,
+    Row,
+    base_rows,
+    control_rows,
+    main_rows,
+    noise_rows,
+    rate_rows,
+    shared_rows,
+)
 from echobook.papers.tanda.starts import Starts, _masked_loss, mask_words, random_encoder, train_masked
 from echobook.text.batches import encode_texts, pad_batch
 
@@ -248,6 +257,21 @@ def test_rows_are_kept_and_told(checkpoint, tmp_path):
         read_outcome(file)
     assert run_rows(made, rows, None).keys() == rows.keys()
     assert len(list(tmp_path.glob("*"))) == 1
+
+
+def test_equal_rows_are_trained_once(checkpoint, tmp_path):
+    frames = {"facts": frame(30, 1), "facts-test": frame(6, 3), "facts-dev": frame(6, 2)}
+    made, told = bench(checkpoint, **frames), []
+    rows = shared_rows("facts", BUDGET)
+    assert list(rows) == ["facts/tanda", "facts/ft", "tanda", "ft"]
+    found = run_rows(made, rows, tmp_path, told=lambda name, _: told.append(name))
+    assert told == ["facts/tanda", "facts/ft"]
+    assert found["ft"].scores is found["facts/ft"].scores
+    assert found["ft"].seconds == 0 < found["facts/ft"].seconds
+    assert set(found["tanda"].scores) == {"facts-test", "facts-dev"}
+    alone = run_rows(bench(checkpoint, **frames), base_rows("facts", BUDGET), None)
+    for name, outcome in alone.items():
+        np.testing.assert_array_equal(outcome.scores["facts-dev"], found[name].scores["facts-dev"])
 
 
 def test_key_follows_everything_that_decides_a_row(checkpoint):

@@ -48,6 +48,8 @@ def run_rows(
 ) -> dict[str, Outcome]:
     """Outcome of each row, read from ``folder`` or trained and kept there; without a folder nothing is kept.
 
+    Equal rows are run once; under the further names the outcome has no seconds, so that sums are right.
+
     Args:
         told: called with name and outcome after each row that was trained.
 
@@ -55,7 +57,11 @@ def run_rows(
         ValueError: a kept file that is damaged; it is named.
     """
     found: dict[str, Outcome] = {}
+    done: dict[Row, Outcome] = {}
     for name, row in rows.items():
+        if row in done:
+            found[name] = Outcome(done[row].scores, 0.0)
+            continue
         path = folder / f"{row_key(bench, row)}.npz" if folder else None
         outcome = read_outcome(path) if path and path.is_file() else None
         if outcome is None:
@@ -64,7 +70,7 @@ def run_rows(
                 write_outcome(path, outcome)
             if told:
                 told(name, outcome)
-        found[name] = outcome
+        found[name] = done[row] = outcome
     return found
 
 

@@ -95,6 +95,16 @@ def base_rows(target: str, budget: Budget) -> dict[str, Row]:
     }
 
 
+def shared_rows(target: str, budget: Budget) -> dict[str, Row]:
+    """FT and TANDA under the names of both their main and their base rows, scored on test and dev.
+
+    For a target whose training pairs and budget are the same in both: such rows are equal, and trained once.
+    """
+    scored = (f"{target}-test", f"{target}-dev")
+    rows = {name: Row(row.recipe, scored) for name, row in base_rows(target, budget).items()}
+    return {f"{target}/{name}": row for name, row in rows.items()} | rows
+
+
 def control_rows(
     target: str, budget: Budget, *, starts: Mapping[str, Budget], pooler: bool
 ) -> dict[str, Row]:
