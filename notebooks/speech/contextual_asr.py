@@ -241,7 +241,7 @@ Audio(world.material["test"].audio[0].numpy(), rate=8000)
 start = time.process_time()
 base_plan = TrainingSettings(steps=base_steps, peak_rate=3e-3, warmup=100, evaluate_every=150, seed=seed)
 base = train_recogniser(world, base_plan)
-plan = TrainingSettings(steps=context_steps, peak_rate=3e-3, warmup=30, evaluate_every=40, seed=seed)
+plan = TrainingSettings(steps=context_steps, peak_rate=3e-3, warmup=100, evaluate_every=80, seed=seed)
 grid = tuple(sorted({2, 5, min(20, rows)}))
 bench = Bench(world, base, plan, grid)
 chapter.record("base/seconds", time.process_time() - start, unit="CPU seconds", timing=True)
@@ -256,6 +256,8 @@ models["no-null"] = bench.trained(both, null_row=False)
 models["no-types"] = bench.trained(both, kinds=False)
 models["no-alike"] = bench.trained(both, listing=Listing(rows=grid, alike=0.0))
 models["random"] = bench.trained(both, listing=Listing(rows=grid, scrambled=True))
+
+# %%
 models["catt-audio"] = bench.trained(["encoder"], kind=Combiner, frozen=False)
 models["catt-both"] = bench.trained(both, kind=Combiner, frozen=False)
 models["carry-over"] = bench.trained(["encoder"], kind=CarryOver)
@@ -274,12 +276,12 @@ chapter.count_parameters("adapters", sum(p.numel() for p in added))
 
 
 # %%
-def hear(name, split="test", *, lists=None, fused=None, bonus=0.0, heard=None, most=None):
-    """Recognise a split, or its first turns, with one model."""
+def hear(name, split="test", *, lists=None, fused=None, bonus=0.0, heard=None, part=slice(None)):
+    """Recognise a split, or a part of it, with one model."""
     model = models[name]
     search = SearchSettings(cap=2, lm_weight=prior_weight, fusion_weight=bonus)
-    found = (bench.own_heard(model, split) if heard is None else heard)[:most]
-    own = world.turns(split)[:most]
+    found = (bench.own_heard(model, split) if heard is None else heard)[part]
+    own = world.turns(split)[part]
     return recognise(model, vocabulary, own, found, search, lists=lists, fused=fused)
 
 
@@ -321,9 +323,9 @@ def carried(split):
     return hear("carry-over", split, lists=replies_of)
 
 
-def listed(split, result):
+def listed(result):
     """Candidates with what was said before and what is right."""
-    own = world.turns(split)
+    own = result.turns
     return choices(result.candidates, [t.assistant.split() for t in own], [t.text for t in own])
 
 
@@ -331,7 +333,8 @@ def listed(split, result):
 torch.manual_seed(seed)
 rescorer = Rescorer(CLASSES)
 again = TrainingSettings(steps=rescoring_steps, batch_size=16, peak_rate=3e-3, warmup=20, seed=seed)
-lessons = listed("adapt", hear("none", "adapt"))
+some = slice(None, None, max(1, adapt_turns // 600))  # enough to learn from
+lessons = listed(hear("none", "adapt", part=some))
 if any(choice.right is not None and len(choice.candidates) > 1 for choice in lessons):
     train_rescorer(rescorer, lessons, vocabulary.labels, again)
 else:
@@ -345,7 +348,7 @@ for name in ["enc", "pred", "enc-pred", "joint", "no-null", "no-types", "no-alik
 found |= {name: hear(name, lists=lists) for name in ("catt-audio", "catt-both")}
 found |= {"fine-tuned": hear("fine-tuned"), "carry-over": carried("test")}
 for name, first_pass in {"rescoring": "none", "enc-pred-rescoring": "enc-pred"}.items():
-    order = rescored(rescorer, listed("test", found[first_pass]), vocabulary.labels)
+    order = rescored(rescorer, listed(found[first_pass]), vocabulary.labels)
     found[name] = outcome(turns, order)
 found["fusion"] = hear("none", fused=lists, bonus=tuned["none"])
 for name in ("enc-pred", "catt-both"):
@@ -420,13 +423,13 @@ chapter.table(
 
 # %%
 counts_listed = sorted({rows, *(int(k) for k in sizes.split(","))})
-grown = {}
+grown, named = {}, slice(entity_turns)
 for k in counts_listed:
-    own = (lists if k == rows else bench.lists("test", k, seed=3000 + seed))[:entity_turns]
-    grown["fusion", k] = hear("none", fused=own, bonus=tuned["none"], most=entity_turns)
-    grown["enc-pred", k] = hear("enc-pred", lists=own, most=entity_turns)
+    own = (lists if k == rows else bench.lists("test", k, seed=3000 + seed))[named]
+    grown["fusion", k] = hear("none", fused=own, bonus=tuned["none"], part=named)
+    grown["enc-pred", k] = hear("enc-pred", lists=own, part=named)
     options = {"lists": own, "fused": own, "bonus": tuned["enc-pred"]}
-    grown["enc-pred-fusion", k] = hear("enc-pred", **options, most=entity_turns)
+    grown["enc-pred-fusion", k] = hear("enc-pred", **options, part=named)
 for (name, k), result in grown.items():
     chapter.record(f"size/wer/{name}-{k}", **with_items(result.part(entity=True)), unit="WER")
 
@@ -644,15 +647,15 @@ def cpu_ms(work, repeats=5):
     spent = []
     for _ in range(repeats):
         start = time.process_time()
-        work()
+        with torch.no_grad():
+            work()
         spent.append(1e3 * (time.process_time() - start))
     return float(np.median(spent))
 
 
 def search_one(ready):
     """Recognise one turn whose list is encoded already."""
-    with torch.no_grad():
-        return search_batch(part, vocabulary, [example.features], search, ready, None)
+    return search_batch(part, vocabulary, [example.features], search, ready, None)
 
 
 # %%
@@ -660,18 +663,20 @@ costs = []
 frames = len(example.features)
 for k in sorted({1, *counts_listed}):
     one = catalogue([bench.lists("test", k, seed=seed)[0]], vocabulary.labels, ALL_KINDS)
-    ready = part.prepare(one)
+    with torch.no_grad():
+        ready = part.prepare(one)
     spent = {"list, ms": cpu_ms(lambda one=one: part.prepare(one))}
     whole = cpu_ms(lambda ready=ready: part.apply_part("encoder", example.features[None], ready))
     spent["frame, ms"] = whole / frames
     spent["whole turn"] = cpu_ms(lambda ready=ready: search_one(ready), 3) / (40 * frames)
     costs.append({"entries": k} | spent)
+
+# %%
+units = {"list, ms": ("list-ms", "ms"), "frame, ms": ("frame-ms", "ms")}
+units["whole turn"] = "real-time", "share of real time"
 for row in costs:
-    chapter.record(f"cost/list-ms/{row['entries']}", row["list, ms"], unit="ms", timing=True)
-    chapter.record(f"cost/frame-ms/{row['entries']}", row["frame, ms"], unit="ms", timing=True)
-    chapter.record(
-        f"cost/real-time/{row['entries']}", row["whole turn"], unit="share of real time", timing=True
-    )
+    for column, (name, unit) in units.items():
+        chapter.record(f"cost/{name}/{row['entries']}", row[column], unit=unit, timing=True)
 chapter.table(pd.DataFrame(costs), name="cost", caption="CPU time of the context, one thread")
 
 # %% [markdown]
