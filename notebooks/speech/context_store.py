@@ -31,6 +31,7 @@
 # %% tags=["hide-input"]
 import tempfile
 from contextlib import ExitStack
+from html import escape
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -45,9 +46,11 @@ from echobook.papers.context_store.faults import SCENARIOS, SURVIVED, count_faul
 from echobook.papers.context_store.races import VARIANTS, race, rates
 from echobook.papers.context_store.timing import simulate
 from echobook.report.chapter import Chapter
+from echobook.report.display import volatile
 from echobook.report.figures import figure_style, palette
 from echobook.report.paths import repository_root
 from echobook.report.source import show_source
+from echobook.report.tables import table as plain_table
 from echobook.store.designs import DESIGNS
 from echobook.store.differential import RANDOM, Operations, compare
 from echobook.store.dynamodb import DynamoStore, connect
@@ -144,12 +147,12 @@ chapter.table(calls, name="trace", caption="The calls of one follow-up interacti
 # %%
 entry = store.get(ENTRIES, ENTRIES.key(example.name))
 texts = store.query(TEXTS, example.name)
-shown = [{"attribute": name, "value": str(value)[:70]} for name, value in sorted(entry.items())]
-shown += [{"attribute": f"text {item['part']}", "value": item["c"].hex()[:40] + " ..."} for item in texts]
+shown = [{"attribute": name, "value": escape(str(value)[:70])} for name, value in sorted(entry.items())]
+sealed = {f"text {item['part']}": volatile(item["c"].hex()[:40] + " ...") for item in texts}  # fresh nonces
+shown += [{"attribute": name, "value": value} for name, value in sealed.items()]
 print("state:", state(entry), "| vector:", unpack(worker.read(example.name)).shape)
-chapter.table(
-    pd.DataFrame(shown), name="entry", caption="What the tables hold: codes in the open, texts sealed"
-)
+caption = "What the tables hold: codes in the open, texts sealed"
+plain_table(pd.DataFrame(shown), name="context-store-entry", caption=caption, markup=["value"])
 
 # %% [markdown]
 # ## Data
@@ -419,18 +422,19 @@ columns |= {"client_ms": "client, ms/interaction", "server_ms": "server, ms/inte
 columns |= {"failures": "failures"}
 own = {name: one for name, one in loads.items() if name != "dynamodb-protocol"}  # it is there with its rate
 rows = [
-    {"load": name, **{shown: getattr(one, field) for field, shown in columns.items()}}
+    {"load": name, **{shown: volatile(f"{getattr(one, field):.1f}") for field, shown in columns.items()}}
     for name, one in own.items()
 ]
-chapter.table(pd.DataFrame(rows), name="load", caption="This run's bounded loads in real time", digits=1)
+caption, timed = "This run's bounded loads in real time", list(columns.values())
+plain_table(pd.DataFrame(rows), name="context-store-load", caption=caption, markup=timed)
 
 # %% [markdown]
-# The recorded loads. *Survives a killed process* and *survives a loss of power* are the embedded store; *quick calls* and
-# *boto3's own calls* the server, by two kinds of the same client.
+# The recorded loads: the embedded store with commits that survive a *killed process* or a *loss of power*, and the server
+# by two kinds of the same client, with *quick* calls and *boto3's own*.
 
 # %%
-kinds = {"embedded": "survives a killed process", "embedded-power": "survives a loss of power"}
-kinds |= {"dynamodb-protocol": "server, quick calls", "boto3": "server, boto3's own calls"}
+kinds = {"embedded": "killed process", "embedded-power": "loss of power"}
+kinds |= {"dynamodb-protocol": "quick calls", "boto3": "boto3's own calls"}
 offered = {"embedded": [""], "embedded-power": ["-1000", "-2000", "-3050"]}
 offered |= {"dynamodb-protocol": ["-100", "-200", "-305", "-400", "-500"], "boto3": ["-100", "-200"]}
 measures = ("rate", "p50", "p95", "p99", "client-time", "server-time")
