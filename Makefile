@@ -57,7 +57,10 @@ check: setup ## style, spelling, types, imports, notebook form, typed figures in
 	@"$(RUN)" -m echobook.report.lint
 
 context-demo: setup ## play a dialogue stream through the context store on dynalite, live in the terminal
-	@test -d workflow/dynalite/node_modules || npm ci --prefix workflow/dynalite --ignore-scripts --no-audit --no-fund
+	@case "$(ARGS)" in *embedded*) ;; *) test -d workflow/dynalite/node_modules || { \
+	  command -v npm > /dev/null || { echo "The demonstration's server, dynalite, needs Node 18 or newer with npm;"; \
+	    echo "without it: make context-demo ARGS='--store embedded'"; exit 1; }; \
+	  npm ci --prefix workflow/dynalite --ignore-scripts --no-audit --no-fund; };; esac
 	@"$(RUN)" -m echobook.store.demonstration $(ARGS)
 
 clean: ## delete everything that was built (not .venv, not the data cache)

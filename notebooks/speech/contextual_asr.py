@@ -36,7 +36,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Audio
+from IPython.display import Audio, display
 
 from echobook.data.deep_bias import load_deep_bias
 from echobook.data.fetch import fetch
@@ -88,28 +88,30 @@ profile: str = "default"  # smoke, default, public or paper
 seed: int = 0  # of names, voices, noise, weights and lists
 corpus: str = "embedded"  # "embedded" or "public" words and names
 test_voices: str = "espeak"  # "espeak" (voices not heard in training) or "flite" (another synthesiser)
+other_voices: str = "none"  # "flite" speaks the test once more; "none" does not
 snr_db: float = 15.0  # signal-to-noise ratio of the test turns, dB
-base_turns: int = 700  # turns that train the recogniser
-adapt_turns: int = 500  # turns that train what uses context
-dev_turns: int = 60  # turns on which weights and bonuses are chosen
-entity_turns: int = 60  # test turns that mean a listed entry
-general_turns: int = 40  # test turns that mean none
-first_turns: int = 20  # test turns of each sort that open a dialogue
-base_steps: int = 350  # of 32 turns each
-context_steps: int = 90  # of 32 turns each
+base_turns: int = 600  # turns that train the recogniser
+adapt_turns: int = 480  # turns that train what uses context
+dev_turns: int = 48  # turns on which weights and bonuses are chosen
+entity_turns: int = 48  # test turns that mean a listed entry
+general_turns: int = 32  # test turns that mean none
+first_turns: int = 16  # test turns of each sort that open a dialogue
+base_steps: int = 300  # of 32 turns each
+context_steps: int = 60  # of 32 turns each
 rescoring_steps: int = 40  # of 16 lists each
 rows: int = 20  # entries listed in the main comparison
 follow_up_rows: int = 5  # entries listed in a dialogue
-sizes: str = "2,100"  # further sizes of the catalogue
-snrs: str = "5,25"  # further signal-to-noise ratios, dB
-bonuses: str = "0.5,1,1.5,2,3"  # fusion bonuses to choose from, nats per phoneme
-prior_weights: str = "0.1,0.3,0.6"  # weights of the words' log priors to choose from
-embed_medians: str = "0.5,1,2,4"  # median times to embed a context, s
+sizes: str = "2,80"  # further sizes of the catalogue
+snrs: str = "5"  # further signal-to-noise ratios, dB
+bonuses: str = "0.5,1,2"  # fusion bonuses to choose from, nats per phoneme
+prior_weights: str = "0.1,0.3"  # weights of the words' log priors to choose from
+early_acts: bool = False  # whether acts are joined to the features, too
+embed_medians: str = "0.5,2,4"  # median times to embed a context, s
 
 # %% tags=["hide-input"]
-names = "corpus test_voices snr_db base_turns adapt_turns dev_turns entity_turns general_turns first_turns"
+names = "corpus test_voices other_voices snr_db base_turns adapt_turns dev_turns entity_turns general_turns first_turns"
 names += " base_steps context_steps rescoring_steps rows follow_up_rows sizes snrs bonuses prior_weights"
-names += " embed_medians"
+names += " early_acts embed_medians"
 settings = {name: globals()[name] for name in names.split()}
 chapter = Chapter("contextual-asr", profile=profile, seed=seed, parameters=settings)
 chapter.verdict_box()
@@ -189,15 +191,16 @@ with figure_style():
 # those that train the context parts, and those of the test are different names. A share of the entries listed sounds like what is
 # said. Half of the general turns are *traps*: a common word one phoneme away from a name of the test.
 #
-# Training turns are spoken by eSpeak NG. In the public profile the test speaks with flite, another synthesiser
-# with voices built from recordings; where the Debian package `flite` is missing, that profile refuses to run.
-# The default profile tests with eSpeak voices that training never used, which is easier.
+# All turns are spoken by eSpeak NG, those of the test by voices that training never used. The public profile has the
+# test spoken once more by flite, another synthesiser with voices built from recordings; where the Debian package
+# `flite` is missing, that profile refuses to run.
 
 # %%
 start = time.process_time()
 vocabulary, uses = load_vocabulary(corpus, seed=seed)
 size = Sizes(base_turns, adapt_turns, dev_turns, entity_turns, general_turns, first_turns)
-world = build_world(vocabulary, uses, size, test_voices=test_voices, snr_db=snr_db, seed=seed)
+voices = {"test_voices": test_voices, "other_voices": other_voices}
+world = build_world(vocabulary, uses, size, **voices, snr_db=snr_db, seed=seed)
 for use in world.uses:
     chapter.use(use)
 chapter.record("world/seconds", time.process_time() - start, unit="CPU seconds", timing=True)
@@ -235,13 +238,15 @@ Audio(world.material["test"].audio[0].numpy(), rate=8000)
 # ## Experiment
 #
 # The recogniser is trained first, on general speech. It is then frozen, and every model with context is trained
-# on turns with other names. In these the truth is listed only some of the time, so that a model must listen.
+# on turns with other names. In these the truth is not always listed, so that a model must listen. The default profile
+# trains for a few steps only: all of this runs, and fusion shows what context is worth, but adapters learn little.
 
 # %%
 start = time.process_time()
 base_plan = TrainingSettings(steps=base_steps, peak_rate=3e-3, warmup=100, evaluate_every=150, seed=seed)
 base = train_recogniser(world, base_plan)
-plan = TrainingSettings(steps=context_steps, peak_rate=3e-3, warmup=30, evaluate_every=40, seed=seed)
+brisk = {"peak_rate": 6e-3, "warmup": max(1, context_steps // 7), "evaluate_every": 80}
+plan = TrainingSettings(steps=context_steps, **brisk, seed=seed)
 grid = tuple(sorted({2, 5, min(20, rows)}))
 bench = Bench(world, base, plan, grid)
 chapter.record("base/seconds", time.process_time() - start, unit="CPU seconds", timing=True)
@@ -256,6 +261,8 @@ models["no-null"] = bench.trained(both, null_row=False)
 models["no-types"] = bench.trained(both, kinds=False)
 models["no-alike"] = bench.trained(both, listing=Listing(rows=grid, alike=0.0))
 models["random"] = bench.trained(both, listing=Listing(rows=grid, scrambled=True))
+
+# %%
 models["catt-audio"] = bench.trained(["encoder"], kind=Combiner, frozen=False)
 models["catt-both"] = bench.trained(both, kind=Combiner, frozen=False)
 models["carry-over"] = bench.trained(["encoder"], kind=CarryOver)
@@ -263,7 +270,8 @@ models["fine-tuned"] = bench.trained([], frozen=False)
 models["acts"] = bench.trained([], acts=["late"])
 by_act = Listing(rows=grid, by_act=True)
 models["guided"] = bench.trained(["encoder"], acts=["late"], listing=by_act)
-models["guided-early-late"] = bench.trained(["encoder"], acts=["early", "late"], listing=by_act)
+if early_acts:
+    models["guided-early-late"] = bench.trained(["encoder"], acts=["early", "late"], listing=by_act)
 chapter.record("context/seconds", time.process_time() - start, unit="CPU seconds", timing=True)
 added = [*models["enc-pred"].parts.parameters(), *models["enc-pred"].context.parameters()]
 chapter.count_parameters("adapters", sum(p.numel() for p in added))
@@ -274,12 +282,12 @@ chapter.count_parameters("adapters", sum(p.numel() for p in added))
 
 
 # %%
-def hear(name, split="test", *, lists=None, fused=None, bonus=0.0, heard=None, most=None):
-    """Recognise a split, or its first turns, with one model."""
+def hear(name, split="test", *, lists=None, fused=None, bonus=0.0, heard=None, part=slice(None)):
+    """Recognise a split, or a part of it, with one model."""
     model = models[name]
     search = SearchSettings(cap=2, lm_weight=prior_weight, fusion_weight=bonus)
-    found = (bench.own_heard(model, split) if heard is None else heard)[:most]
-    own = world.turns(split)[:most]
+    found = (bench.own_heard(model, split) if heard is None else heard)[part]
+    own = world.turns(split)[part]
     return recognise(model, vocabulary, own, found, search, lists=lists, fused=fused)
 
 
@@ -321,9 +329,9 @@ def carried(split):
     return hear("carry-over", split, lists=replies_of)
 
 
-def listed(split, result):
+def listed(result):
     """Candidates with what was said before and what is right."""
-    own = world.turns(split)
+    own = result.turns
     return choices(result.candidates, [t.assistant.split() for t in own], [t.text for t in own])
 
 
@@ -331,7 +339,8 @@ def listed(split, result):
 torch.manual_seed(seed)
 rescorer = Rescorer(CLASSES)
 again = TrainingSettings(steps=rescoring_steps, batch_size=16, peak_rate=3e-3, warmup=20, seed=seed)
-lessons = listed("adapt", hear("none", "adapt"))
+some = slice(None, None, max(1, adapt_turns // 600))  # enough to learn from
+lessons = listed(hear("none", "adapt", part=some))
 if any(choice.right is not None and len(choice.candidates) > 1 for choice in lessons):
     train_rescorer(rescorer, lessons, vocabulary.labels, again)
 else:
@@ -345,7 +354,7 @@ for name in ["enc", "pred", "enc-pred", "joint", "no-null", "no-types", "no-alik
 found |= {name: hear(name, lists=lists) for name in ("catt-audio", "catt-both")}
 found |= {"fine-tuned": hear("fine-tuned"), "carry-over": carried("test")}
 for name, first_pass in {"rescoring": "none", "enc-pred-rescoring": "enc-pred"}.items():
-    order = rescored(rescorer, listed("test", found[first_pass]), vocabulary.labels)
+    order = rescored(rescorer, listed(found[first_pass]), vocabulary.labels)
     found[name] = outcome(turns, order)
 found["fusion"] = hear("none", fused=lists, bonus=tuned["none"])
 for name in ("enc-pred", "catt-both"):
@@ -410,8 +419,31 @@ replies["enc-pred-fusion"] = hear("enc-pred", lists=few, fused=few, bonus=tuned[
 for name, result in replies.items():
     wrong_turns = {"value": np.mean(result.wrong), "items": result.wrong}
     chapter.record(f"follow-up/turn-error/{name}", **wrong_turns, unit="share of turns")
+    fewer = 1 - np.mean(result.wrong) / np.mean(replies["none"].wrong)
+    chapter.record(f"follow-up/reduction/{name}", fewer, unit="relative reduction of turn errors")
 chapter.table(
     comparison(replies, list(replies)), name="follow-up", caption="Follow-up turns, few entries listed"
+)
+
+# %% [markdown]
+# The article's figure beside ours: by how much context lowers the errors of follow-up turns, with the interval over the
+# recorded seeds. Theirs is of a deployed service and counts errors of its own kind; ours counts turns.
+
+
+# %%
+def beside(name):
+    """This build's and the recorded reduction of one method."""
+    now = 1 - np.mean(replies[name].wrong) / np.mean(replies["none"].wrong)
+    kept = chapter.recorded(f"follow-up/reduction/{name}")
+    figures = (None, None, None) if kept is None else (kept.mean, kept.low, kept.high)
+    return {"system": name, "this build": now} | dict(zip(("recorded", "low", "high"), figures, strict=True))
+
+
+article = next(claim.printed for claim in chapter.claims.claims if claim.id == "C1")
+printed = {"system": "the article", "recorded": -article.value}
+frame = pd.DataFrame([printed, *(beside(name) for name in replies if name != "none")])
+chapter.table(
+    frame, name="beside", caption="Relative reduction of errors in follow-up turns (the article: almost)"
 )
 
 # %% [markdown]
@@ -420,13 +452,13 @@ chapter.table(
 
 # %%
 counts_listed = sorted({rows, *(int(k) for k in sizes.split(","))})
-grown = {}
+grown, named = {}, slice(entity_turns)
 for k in counts_listed:
-    own = (lists if k == rows else bench.lists("test", k, seed=3000 + seed))[:entity_turns]
-    grown["fusion", k] = hear("none", fused=own, bonus=tuned["none"], most=entity_turns)
-    grown["enc-pred", k] = hear("enc-pred", lists=own, most=entity_turns)
+    own = (lists if k == rows else bench.lists("test", k, seed=3000 + seed))[named]
+    grown["fusion", k] = hear("none", fused=own, bonus=tuned["none"], part=named)
+    grown["enc-pred", k] = hear("enc-pred", lists=own, part=named)
     options = {"lists": own, "fused": own, "bonus": tuned["enc-pred"]}
-    grown["enc-pred-fusion", k] = hear("enc-pred", **options, most=entity_turns)
+    grown["enc-pred-fusion", k] = hear("enc-pred", **options, part=named)
 for (name, k), result in grown.items():
     chapter.record(f"size/wer/{name}-{k}", **with_items(result.part(entity=True)), unit="WER")
 
@@ -546,7 +578,7 @@ def act_conditions(split):
     result = {name: hear(name, split) for name in ("none", "acts")}
     result |= {"enc": hear("enc", split, lists=whole), "guided-all": hear("guided", split, lists=whole)}
     result["enc-selected"] = hear("enc", split, lists=chosen_lists)
-    for name in ("guided", "guided-early-late"):
+    for name in [n for n in ("guided", "guided-early-late") if n in models]:
         result[name] = hear(name, split, lists=chosen_lists)
     return result
 
@@ -633,6 +665,20 @@ frame = pd.DataFrame(curves).pivot(index="SNR, dB", columns="method", values="na
 chapter.table(frame, name="noise", caption="Word error rate on names against noise")
 
 # %% [markdown]
+# **Another synthesiser.** The test's turns spoken by flite (public profile only). A recogniser that has heard one
+# synthesiser alone knows that synthesiser's sounds.
+
+# %%
+if other_voices == "flite":
+    elsewhere = {"none": hear("none", "other"), "enc-pred": hear("enc-pred", "other", lists=lists)}
+    elsewhere["fusion"] = hear("none", "other", fused=lists, bonus=tuned["none"])
+    for name, result in elsewhere.items():
+        chapter.record(f"other-voices/names/{name}", error_rate(result, entity=True), unit="WER")
+        chapter.record(f"other-voices/general/{name}", error_rate(result, entity=False), unit="WER")
+    frame = comparison(elsewhere, list(elsewhere))
+    display(chapter.table(frame, name="other-voices", caption="The same turns in flite's voices"))
+
+# %% [markdown]
 # **Cost.** A list is encoded once per turn, before the user speaks, and kept. What is left in the turn is one
 # attention per frame (*frame*) and one per step of the search; *whole turn* is the CPU time of recognising one turn
 # with both adapters, as a share of the time that the turn lasts.
@@ -644,15 +690,15 @@ def cpu_ms(work, repeats=5):
     spent = []
     for _ in range(repeats):
         start = time.process_time()
-        work()
+        with torch.no_grad():
+            work()
         spent.append(1e3 * (time.process_time() - start))
     return float(np.median(spent))
 
 
 def search_one(ready):
     """Recognise one turn whose list is encoded already."""
-    with torch.no_grad():
-        return search_batch(part, vocabulary, [example.features], search, ready, None)
+    return search_batch(part, vocabulary, [example.features], search, ready, None)
 
 
 # %%
@@ -660,18 +706,20 @@ costs = []
 frames = len(example.features)
 for k in sorted({1, *counts_listed}):
     one = catalogue([bench.lists("test", k, seed=seed)[0]], vocabulary.labels, ALL_KINDS)
-    ready = part.prepare(one)
+    with torch.no_grad():
+        ready = part.prepare(one)
     spent = {"list, ms": cpu_ms(lambda one=one: part.prepare(one))}
     whole = cpu_ms(lambda ready=ready: part.apply_part("encoder", example.features[None], ready))
     spent["frame, ms"] = whole / frames
     spent["whole turn"] = cpu_ms(lambda ready=ready: search_one(ready), 3) / (40 * frames)
     costs.append({"entries": k} | spent)
+
+# %%
+units = {"list, ms": ("list-ms", "ms"), "frame, ms": ("frame-ms", "ms")}
+units["whole turn"] = "real-time", "share of real time"
 for row in costs:
-    chapter.record(f"cost/list-ms/{row['entries']}", row["list, ms"], unit="ms", timing=True)
-    chapter.record(f"cost/frame-ms/{row['entries']}", row["frame, ms"], unit="ms", timing=True)
-    chapter.record(
-        f"cost/real-time/{row['entries']}", row["whole turn"], unit="share of real time", timing=True
-    )
+    for column, (name, unit) in units.items():
+        chapter.record(f"cost/{name}/{row['entries']}", row[column], unit=unit, timing=True)
 chapter.table(pd.DataFrame(costs), name="cost", caption="CPU time of the context, one thread")
 
 # %% [markdown]
@@ -693,10 +741,14 @@ chapter.table(pd.DataFrame(costs), name="cost", caption="CPU time of the context
 # - **Random lists.** The paper's table does not say whether its random-catalogue adapter was also tested with random
 #   lists; ours is tested with true ones.
 # - **Dialogue acts** are four here, forty-nine there, and known without error. The paper trains its recogniser with
-#   them; ours joins them to a finished one, starting at zero, and trains them together with the adapter.
+#   them; ours joins them to a finished one, starting at zero, and trains them together with the adapter. Late fusion
+#   only: joining them to the features too, their best form, is built and tested but not run in the public profile.
 # - **The truth is always listed** in the test, as in CATT; in the wrong-context condition it never is.
 # - **Lateness** follows from times that are assumed. How long a store takes is the subject of the next chapter.
 # - **Homophones** are left out: only context can tell them apart, and they would flatter every method.
+# - **Test voices.** We meant to test with another synthesiser. In a pilot on development turns a recogniser trained as
+#   here got nearly every word of flite's voices wrong, with any context and without, so the test has eSpeak voices
+#   that training never used, and flite is shown apart. Gains here are gains within one synthesiser.
 # - **Pilots.** Rows by phoneme, window, guidance and step counts were settled on development turns of a seed that is
 #   not recorded, with public names. Earlier pilots on generated data also printed errors on seed 0's generated test turns.
 #

@@ -1,20 +1,23 @@
 """The load's arithmetic, one share played in this process, two shares in processes of their own."""
 
 import subprocess
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from echobook.papers.context_store import load
+from echobook.data.generators.interactions import deliveries, interactions
+from echobook.papers.context_store import load, shard
 from echobook.papers.context_store.load import EMBEDDED, Load, embedded_loads, measure
 from echobook.papers.context_store.shard import Setting, Shard, play
 from echobook.store.errors import StoreError, Throttled
 from echobook.store.faults import Failing
 from echobook.store.memory import MemoryStore
-from echobook.store.pipeline import inline
+from echobook.store.pipeline import Pipeline, inline, simulated
+from echobook.store.protocol import TwoTables
+from echobook.store.sealing import KeyRing
 from echobook.store.servers import dynalite_script
+from echobook.store.simulated_time import run_simulated
+from echobook.store.vectors import hashed_trigrams
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,21 +61,27 @@ def test_a_small_load_in_this_process():
 
 
 def test_a_stall_counts_for_every_event_that_fell_due_meanwhile():
-    """The store stalls once, for 0.3 s: in an open loop the events behind the first wait too."""
-
-    class Stalling(MemoryStore):
-        stalled = False
-
-        def update(self, *given, **more):
-            if not self.stalled:
-                self.stalled = True
-                time.sleep(0.3)
-            return super().update(*given, **more)
-
-    setting = Setting("here", rate=200.0, seconds=0.4, seed=1)
-    waits = np.array(play(setting, Stalling(), inline).waits)
-    assert (waits > 0.1).sum() > 20
-    assert waits.max() < 3
+    """In simulated time the first write takes five seconds and the queue holds four events: the source is
+    held back, and yet an event that was due at t has waited until the fifth second at least."""
+    stream = interactions(seed=1, count=80, rate=10.0, context_bytes=50)
+    arrivals = deliveries(stream, seed=1)
+    takes = iter([5.0])
+    pipeline = Pipeline(
+        lambda name: TwoTables(MemoryStore(), KeyRing.generate(), lambda: 1e6, hashed_trigrams, name),
+        run=simulated(lambda verb: next(takes, 0.0) if verb == "write" else 0.0),
+        queue=4,
+    )
+    report, overrun = run_simulated(shard._feed(pipeline, arrivals))
+    assert len(report.waits) == len(arrivals)
+    assert sorted(due for due, _ in report.waits) == pytest.approx([at for at, _ in arrivals])
+    first = arrivals[0][0]
+    held = [(due, wait) for due, wait in report.waits if due < first + 5]
+    assert len(held) > 50
+    assert all(due + wait >= first + 5 - 1e-6 for due, wait in held)
+    late = [wait for due, wait in report.waits if due > first + 5.1]
+    assert len(late) > 50
+    assert max(late) < 0.1
+    assert overrun < 0.1
 
 
 def test_failures_are_counted():

@@ -1,6 +1,7 @@
 """A tiny world from end to end: training, listing, recognition, evaluation; overfitting; determinism."""
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -76,6 +77,40 @@ def test_without_flite_its_voices_are_refused_at_once(world, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(FliteMissing, match="install the Debian or Ubuntu package `flite`"):
         build_world(world.vocabulary, (), Sizes(9, 9, 9, 9, 9), test_voices="flite", snr_db=1.0, seed=0)
+
+
+@pytest.mark.parametrize(
+    "voices", [{"test_voices": "flite"}, {"test_voices": "espeak", "other_voices": "flite"}]
+)
+def test_wherever_flite_is_asked_for_it_must_be_there(world, monkeypatch, voices):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(FliteMissing, match="apt install flite"):
+        build_world(world.vocabulary, (), Sizes(9, 9, 9, 9, 9), **voices, snr_db=1.0, seed=0)
+    with pytest.raises(ValueError, match="other_voices is 'x'; expected 'none' or 'flite'"):
+        build_world(
+            world.vocabulary,
+            (),
+            Sizes(9, 9, 9, 9, 9),
+            test_voices="espeak",
+            other_voices="x",
+            snr_db=1.0,
+            seed=0,
+        )
+
+
+@pytest.mark.skipif(shutil.which("flite") is None, reason="the package flite is not installed")
+def test_the_other_voices_say_what_the_test_says(world):
+    sizes = Sizes(4, 2, 2, 3, 2)
+    spoken = build_world(
+        world.vocabulary, (), sizes, test_voices="espeak", other_voices="flite", snr_db=20.0, seed=0
+    )
+    assert spoken.turns("other") == spoken.turns("test")
+    assert {name.split("/")[0] for name in spoken.material["other"].speakers} == {"flite"}
+    assert {name.split("/")[0] for name in spoken.material["test"].speakers} == {"espeak"}
+    few = Bench(spoken, train_recogniser(spoken, PLAN), PLAN, (2,))
+    lists = few.lists("other", 3, seed=0)
+    assert all(turn.truth in own for turn, own in zip(spoken.turns("other")[:3], lists[:3], strict=True))
+    assert len(few.heard("other")) == 5
 
 
 def test_a_tiny_set_can_be_learnt(world):

@@ -6,10 +6,10 @@ import pytest
 from echobook.data.generators.interactions import interactions
 from echobook.papers.context_store.costs import play
 from echobook.store.designs import DESIGNS
-from echobook.store.events import Code
+from echobook.store.events import Code, Event
 from echobook.store.interleave import Ticks, interleave
 from echobook.store.memory import MemoryStore
-from echobook.store.protocol import drive
+from echobook.store.protocol import ENTRIES, drive
 from echobook.store.sealing import KeyRing
 from echobook.store.vectors import hashed_trigrams
 
@@ -83,7 +83,6 @@ def test_a_transaction_costs_twice_and_needs_a_read():
 
 def test_a_fat_entry_that_was_altered_is_refused():
     from echobook.store.errors import SealBroken
-    from echobook.store.protocol import ENTRIES
 
     store = MemoryStore()
     design, one = built("fat-entry", store), STREAM[0]
@@ -93,3 +92,68 @@ def test_a_fat_entry_that_was_altered_is_refused():
     with pytest.raises(SealBroken):
         drive(design.steps(one.events[1]))
     assert one.events[1].code == Code.HEARD
+
+
+def events_of(sizes):
+    """The five events of an interaction that is closed, with texts of given sizes in bytes."""
+    utterance, listing, reply = sizes
+    return [
+        Event("i", Code.REQUEST, 1.0),
+        Event("i", Code.HEARD, 2.0, "utterance", b"u" * utterance),
+        Event("i", Code.CONTEXT, 2.1, "contacts", b"c" * listing),
+        Event("i", Code.SPEAK, 2.5, "reply", b"r" * reply),
+        Event("i", Code.CLOSED, 2.6),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "listing", "write", "read"),
+    [
+        # five updates of a short entry; texts of one unit each; a list of 3,000 bytes passes three KiB once
+        # its seal (32 bytes) and its names (over 40) are counted
+        ("two-tables", 100, 5 + 3, 0),
+        ("two-tables", 3000, 5 + 1 + 4 + 1, 0),
+        # each write pays for all so far: short, short, then three times the entry with the list
+        ("sealed-attributes", 100, 5, 0),
+        ("sealed-attributes", 3000, 1 + 1 + 3 * 4, 0),
+        # the same, and a read before each write: a missing entry costs a unit, 4 KiB one
+        ("fat-entry", 100, 5, 5),
+        ("fat-entry", 3000, 1 + 1 + 3 * 4, 5),
+        ("fat-entry", 5000, 1 + 1 + 3 * 6, 1 + 1 + 1 + 2 + 2),
+        # everything of the two tables twice, and a consistent read of the entry after each
+        ("transactional", 100, 2 * (5 + 3), 5),
+        ("transactional", 3000, 2 * (5 + 6), 5),
+    ],
+)
+def test_units_by_hand(name, listing, write, read):
+    store = MemoryStore()
+    design = built(name, store)
+    for event in events_of((20, listing, 20)):
+        drive(design.steps(event))
+    assert (store.spent.write_units, store.spent.read_units) == (write, read)
+
+
+def test_a_race_on_the_fat_entry_costs_a_second_round():
+    """Two workers read the same version; the second to write is refused, pays for it, and begins again."""
+    store = MemoryStore()
+    first, second = built("fat-entry", store, worker="a"), built("fat-entry", store, worker="b")
+    one, two = (
+        design.steps(event) for design, event in zip((first, second), events_of((9, 9, 9)), strict=False)
+    )
+    assert [next(one), next(two)] == ["get-entry", "get-entry"]
+    assert [next(one), next(two)] == ["put-entry", "put-entry"]
+    assert list(one) == []
+    assert list(two) == ["get-entry", "put-entry"]
+    assert dict(store.spent.calls) == {"get": 3, "put": 2, "refused": 1}
+    assert store.get(ENTRIES, ENTRIES.key("i"))["version"] == 2
+
+
+def test_the_fat_entry_shows_nothing_but_its_version():
+    store = MemoryStore()
+    design = built("fat-entry", store)
+    for event in events_of((9, 9, 9)):
+        drive(design.steps(event))
+    item = store.get(ENTRIES, ENTRIES.key("i"))
+    assert set(item) == {"interaction", "c", "version", "ttl"}
+    assert b"uuu" not in item["c"]
+    assert b"SPEAK" not in item["c"]

@@ -7,7 +7,7 @@ from echobook.store.errors import StoreError, StoreFull, Throttled
 from echobook.store.faults import Failing, Flaky, StaleReplica
 from echobook.store.interleave import Ticks
 from echobook.store.memory import MemoryStore
-from echobook.store.port import Change
+from echobook.store.port import Change, Update
 from echobook.store.protocol import ENTRIES
 from echobook.store.retry import Retrying
 
@@ -107,3 +107,72 @@ def test_other_errors_are_not_repeated(rng):
     assert store.repeats == 0
     with pytest.raises(StoreError, match="attempts >= 1"):
         Retrying(MemoryStore(), rng, sleep=lambda _: None, attempts=0)
+
+
+def test_a_replica_applies_writes_in_their_order_by_hand():
+    """Lags of 3 s and 1 s, a second apart: the later write waits for the earlier one and shows with it at 3.
+
+    The third, with no lag, at 4 s: at once.
+    """
+    lags = iter([3.0, 1.0, 0.0])
+    kind = type(
+        "Given", (np.random.Generator,), {"exponential": lambda *_: next(lags), "random": lambda _: 0.0}
+    )
+    clock = Ticks(0.0)
+    store = StaleReplica(MemoryStore(), kind(np.random.PCG64(0)), clock=clock, lag_s=1.0, share=0.5)
+    seen = []
+    for now in range(5):
+        clock.now = float(now)
+        if now in (0, 1, 4):
+            store.update(ENTRIES, KEY, Change(add={"n": 1}))
+        found = store.get(ENTRIES, KEY, consistent=False)
+        seen.append(found["n"] if found else None)
+    assert seen == [None, None, None, 2, 3]
+
+
+def test_a_replica_lags_a_key_at_a_time(rng):
+    clock = Ticks(0.0)
+    store = StaleReplica(MemoryStore(), rng, clock=clock, lag_s=5.0, share=1.0)
+    other = ENTRIES.key("other")
+    store.put_many(ENTRIES, [{**KEY, "n": 1}, {**other, "n": 1}])
+    clock.now = 1000.0
+    store.update(ENTRIES, other, Change(set={"n": 2}))
+    assert store.get(ENTRIES, KEY, consistent=False) == {**KEY, "n": 1}
+    assert store.get(ENTRIES, other, consistent=False) == {**other, "n": 1}
+    assert store.get(ENTRIES, other) == {**other, "n": 2}
+
+
+@pytest.mark.parametrize(
+    "verb", ["put", "put_many", "update", "get", "get_many", "query", "delete", "scan", "transact"]
+)
+def test_every_verb_can_be_throttled(verb, rng):
+    calls = {
+        "put": lambda store: store.put(ENTRIES, KEY),
+        "put_many": lambda store: store.put_many(ENTRIES, [KEY]),
+        "update": lambda store: store.update(ENTRIES, KEY, Change(set={"n": 1})),
+        "get": lambda store: store.get(ENTRIES, KEY),
+        "get_many": lambda store: store.get_many(ENTRIES, [KEY]),
+        "query": lambda store: store.query(ENTRIES, "i"),
+        "delete": lambda store: store.delete(ENTRIES, KEY),
+        "scan": lambda store: store.scan(ENTRIES),
+        "transact": lambda store: store.transact([Update(ENTRIES, KEY, Change(set={"n": 1}))]),
+    }
+    with pytest.raises(Throttled, match=f"{verb}: throttled on purpose"):
+        calls[verb](Flaky(MemoryStore(), rng, throttled=0.999))
+    calls[verb](Flaky(MemoryStore(), rng))
+
+
+def test_a_fault_repeats_with_its_seed():
+    def outcomes(seed):
+        flaky, found = Flaky(MemoryStore(), np.random.default_rng(seed), throttled=0.3, lost=0.3), []
+        for number in range(50):
+            try:
+                flaky.update(ENTRIES, KEY, Change(set={"n": number}))
+                found.append("done")
+            except Throttled as error:
+                found.append(str(error))
+        return found
+
+    assert outcomes(1) == outcomes(1)
+    assert outcomes(1) != outcomes(2)
+    assert len(set(outcomes(1))) == 3

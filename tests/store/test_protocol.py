@@ -12,6 +12,7 @@ from echobook.store.events import Code, Event, references, state
 from echobook.store.faults import Failing
 from echobook.store.interleave import Ticks
 from echobook.store.memory import MemoryStore
+from echobook.store.port import Change
 from echobook.store.protocol import ENTRIES, TEXTS, VECTORS, TwoTables, drive
 from echobook.store.sealing import KeyRing
 from echobook.store.sqlite import SqliteStore
@@ -113,39 +114,138 @@ def test_an_expired_lease_is_taken_over_and_the_old_owner_is_fenced():
     assert recover(heir) == 0
 
 
-@pytest.mark.parametrize("dies_before", range(10))
-def test_a_death_between_any_two_calls_loses_nothing(dies_before):
-    """The queue delivers again what was not confirmed; the sweeper finishes what was claimed."""
-    calls = [(number, call) for number, event in enumerate(EVENTS) for call in worker_calls(event)]
-    if dies_before >= len(calls):
-        pytest.skip("there are fewer calls")
-    store, clock, done = MemoryStore(), Ticks(), 0
-    for event in EVENTS:
+CALLS = ("update-entry",) + ("put-text", "update-entry") * 3
+CALLS += ("update-entry", "claim", "get-texts", "embed", "put-vector", "mark-done")
+
+
+def play_until(store, clock, death):
+    """Handle the events until a worker dies before the call of a number; return the events unconfirmed."""
+    made = []
+    for number, event in enumerate(EVENTS):
         steps = worker(store, clock, "mortal").steps(event)
-        for _ in steps:
-            if done == dies_before:
+        for call in steps:
+            if len(made) == death:
                 steps.close()
+                return EVENTS[number:], made
+            made.append(call)
+    return (), made
+
+
+def test_the_calls_of_one_interaction():
+    assert tuple(play_until(MemoryStore(), Ticks(), len(CALLS))[1]) == CALLS
+
+
+@pytest.mark.parametrize("death", range(len(CALLS) + 1))
+@pytest.mark.parametrize("redelivered_at", ["once", "after the lease"])
+def test_a_death_between_any_two_calls_loses_nothing(death, redelivered_at):
+    """The queue delivers again what was not confirmed; the sweeper finishes what was claimed."""
+    store, clock = MemoryStore(), Ticks()
+    left, _ = play_until(store, clock, death)
+    kept = {"#".join(TEXTS.identity(item)) for item in store.scan(TEXTS)}
+    assert all(references(image) <= kept for image in store.scan(ENTRIES)), "a reference dangles"
+    clock.now += 6 if redelivered_at == "after the lease" else 0
+    second = worker(store, clock, "second")
+    play(second, left)
+    clock.now += 6
+    heir = worker(store, clock, "heir")
+    recover(heir)
+    assert heir.read("i1") == b"meg jones, meg bauer|meg jones or meg bauer|call meg"
+    image = store.get(ENTRIES, ENTRIES.key("i1"))
+    assert (state(image), image["done"]) == ("ready", 1)
+    embedded_before = death > CALLS.index("embed")
+    assert second.tally.embeddings + heir.tally.embeddings == (death < len(CALLS))
+    assert (image["owner"] == "mortal.1") == (death == len(CALLS))
+    assert embedded_before or death <= CALLS.index("embed")
+
+
+@pytest.mark.parametrize("first", range(len(CALLS)))
+@pytest.mark.parametrize("second", [0, 2, 5, 8, 11])
+def test_two_deaths_lose_nothing_either(first, second):
+    store, clock = MemoryStore(), Ticks()
+    left, _ = play_until(store, clock, first)
+    for event in left:
+        for number, _ in enumerate(worker(store, clock, "second").steps(event)):
+            if number == second:
                 break
-            done += 1
-        done = 10**6 if done == dies_before else done
-        if done == 10**6:
-            drive(worker(store, clock, "second").steps(event))
-            dies_before = -1
-            done = 0
-    for image in store.scan(ENTRIES):
-        refs = references(image)
-        kept = {"#".join(TEXTS.identity(item)) for item in store.scan(TEXTS)}
-        assert refs <= kept, "a reference dangles"
-    clock.now += 10
-    recover(worker(store, clock, "heir"))
-    assert worker(store, clock).read("i1") is not None
+        clock.now += 6
+        drive(worker(store, clock, "third").steps(event))
+    clock.now += 6
+    heir = worker(store, clock, "heir")
+    recover(heir)
+    assert heir.read("i1") is not None
 
 
-def worker_calls(event):
+@pytest.mark.parametrize("at", ["before the trigger", "after the embedding"])
+def test_keys_may_rotate_at_any_time(at):
+    """What was sealed with an older key still opens; what is sealed after the rotation bears the new name."""
+    ring, store, clock = KeyRing.generate(), MemoryStore(), Ticks()
+    design = TwoTables(store, ring, clock, joined)
+    play(design, EVENTS[:3])
+    if at == "before the trigger":
+        ring.rotate()
+    play(design, EVENTS[3:])
+    if at == "after the embedding":
+        ring.rotate()
+    names = {item["part"]: item["c"][2:4] for item in store.scan(TEXTS)}
+    newest = b"k2" if at == "before the trigger" else b"k1"
+    assert names == {"utterance#0": b"k1", "contacts#0": b"k1", "reply#0": newest}
+    assert store.get(VECTORS, VECTORS.key("i1"))["v"][2:4] == newest
+    assert design.read("i1") is not None
+    ring.rotate()
+    ring.forget("k1")
+    assert (design.read("i1") is None) == (newest == b"k1")
+
+
+def test_a_sealed_text_moved_to_another_interaction_does_not_open():
+    store, clock = MemoryStore(), Ticks()
+    for name, words in (("i1", b"call meg"), ("i2", b"call ann")):
+        for event in EVENTS[:4]:
+            text = words if event.kind == "utterance" else event.text
+            drive(worker(store, clock).steps(Event(name, event.code, event.at, event.kind, text)))
+    foreign = store.get(TEXTS, TEXTS.key("i2", "utterance#0"))["c"]
+    store.update(TEXTS, TEXTS.key("i1", "utterance#0"), Change(set={"c": foreign}))
+    design = worker(store, clock)
+    assert drive(design.steps(EVENTS[4])) is False
+    assert (design.tally.broken, design.tally.embeddings) == (1, 0)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (4, 0, 3, 1, 2), (1, 3, 4, 2, 0)])
+def test_the_trigger_is_the_event_that_completes_the_set(order):
+    """Whichever of utterance, reply and the microphone comes last makes its worker the one to embed."""
+    design = worker(MemoryStore())
+    answers = play(design, [EVENTS[at] for at in order])
+    last = max(order.index(at) for at in (1, 3, 4))
+    assert [place for place, embedded in enumerate(answers) if embedded] == [last]
+
+
+def test_duplicates_of_any_event_change_nothing():
     store = MemoryStore()
     design = worker(store)
-    play(design, [one for one in EVENTS if one is not event])
-    return list(design.steps(event))
+    play(design)
+    before = store.get(ENTRIES, ENTRIES.key("i1"))
+    assert play(design, EVENTS * 2) == [False] * 10
+    assert store.get(ENTRIES, ENTRIES.key("i1")) == before
+    assert design.tally.embeddings == 1
+    assert len(list(store.scan(TEXTS))) == 3
+
+
+def test_leases_by_hand():
+    """Claimed at 1000.0 s for 5 s: the lease ends at 1,005,000 ms and may be taken after it, not at it."""
+    store, clock = MemoryStore(), Ticks(1000.0)
+    first, second = worker(store, clock, "a", lease_s=5.0), worker(store, clock, "b")
+    first.save(EVENTS)
+    image = first.note(EVENTS)
+    assert first.due(image)
+    assert first.claim("i1", "a.1")
+    image = store.get(ENTRIES, ENTRIES.key("i1"))
+    assert image["lease"] == 1_005_000
+    for now, free in ((1004.999, False), (1005.0, False), (1005.001, True)):
+        clock.now = now
+        assert second.due(image) is free
+    assert second.claim("i1", "b.1")
+    assert not first.finish("i1", "a.1")  # fenced
+    assert second.finish("i1", "b.1")
+    assert not second.due(store.get(ENTRIES, ENTRIES.key("i1")))
 
 
 BODY = """

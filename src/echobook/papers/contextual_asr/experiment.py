@@ -60,7 +60,7 @@ SIZE = 128  # width of encodings and predictions
 WINDOWS = {"encoder": 5}  # frames that a query sees, by place; elsewhere one vector
 LEARNT = ("base", "adapt", "dev")
 FIRST_SEED = 10_000  # first turns of the test are drawn apart from its follow-ups
-NAMES = {"first": "test"}  # splits that use another split's names
+NAMES = {"first": "test", "other": "test"}  # splits that use another split's names
 Parts = type[Adapter] | type[Combiner] | type[CarryOver]
 
 
@@ -124,23 +124,30 @@ def build_world(
     sizes: Sizes,
     *,
     test_voices: str,
+    other_voices: str = "none",
     snr_db: float,
     seed: int,
 ) -> World:
     """Speak all turns and compute their features.
 
-    test_voices: "espeak" (voices no other split has) or "flite". Raises FliteMissing where flite is asked for
+    test_voices: "espeak" (voices no other split has) or "flite". other_voices: "flite" speaks the test's
+    follow-ups once more, as the split `other`; "none" does not. Raises FliteMissing where flite is asked for
     and not installed, ValueError for other voices.
     """
-    if test_voices not in ("espeak", "flite"):
-        raise ValueError(f"test_voices is {test_voices!r}; expected 'espeak' or 'flite'")
-    if test_voices == "flite":
+    if test_voices not in ("espeak", "flite") or other_voices not in ("none", "flite"):
+        raise ValueError(
+            f"test_voices is {test_voices!r}; expected 'espeak' or 'flite'; "
+            f"other_voices is {other_voices!r}; expected 'none' or 'flite'"
+        )
+    if "flite" in (test_voices, other_voices):
         flite_program()  # refuse before minutes are spent on the other voices
     turns = _turns(vocabulary, sizes, seed)
+    if other_voices == "flite":
+        turns["other"] = turns["test"]
     cast = split_voices(VOICES, seed=seed)
     material = {split: espeak_material(rows, cast[split]) for split, rows in turns.items() if split in LEARNT}
     for split in set(turns) - set(LEARNT):
-        if test_voices == "flite":
+        if test_voices == "flite" or split == "other":
             material[split] = flite_material(turns[split], seed=seed)
         else:
             material[split] = espeak_material(turns[split], cast["test"])

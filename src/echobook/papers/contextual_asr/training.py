@@ -39,7 +39,7 @@ class Listing:
 
     rows: tuple[int, ...] = (2, 5, 20, 100)
     alike: float = 0.3
-    present: float = 0.7
+    present: float = 0.9
     scrambled: bool = False
     by_act: bool = False
 
