@@ -56,15 +56,17 @@ def test_tolerance_is_relative_beyond_one_and_absolute_below(small):
     small.chapter()
     results = run_in(small.project, "alpha", "default", None).results
 
-    def with_value(value: float):
-        return results.model_copy(
-            update={"metrics": {"score": results.metrics["score"].model_copy(update={"value": value})}}
-        )
+    def with_value(value: float, *, timing: bool = False):
+        changed = results.metrics["score"].model_copy(update={"value": value, "timing": timing})
+        return results.model_copy(update={"metrics": {"score": changed}})
 
     assert compare_tolerance(with_value(100.0), with_value(101.9)) == []
     assert compare_tolerance(with_value(100.0), with_value(102.2)) == ["score: 100.0 against 102.2"]
     assert compare_tolerance(with_value(0.0), with_value(0.019)) == []
     assert compare_tolerance(with_value(0.0), with_value(-0.021)) == ["score: 0.0 against -0.021"]
+    slow, fast = with_value(5.0, timing=True), with_value(1.0, timing=True)
+    assert compare_tolerance(slow, fast) == []
+    assert len(compare_tolerance(slow, with_value(1.0))) == 1
 
 
 def keep(small, **changes) -> None:

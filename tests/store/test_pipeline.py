@@ -147,3 +147,81 @@ def test_simulated_time_is_exact_and_notices_a_standstill():
 
     with pytest.raises(RuntimeError, match="nothing is left to wait for"):
         run_simulated(forever())
+
+
+def test_writers_gather_in_turn_and_write_side_by_side():
+    """Writing takes a second, gathering a tenth: three writers begin a tenth of a second apart."""
+    begun = []
+
+    async def main():
+        async def run(verb, call):
+            if verb == "write":
+                begun.append(asyncio.get_running_loop().time())
+                await asyncio.sleep(1.0)
+            return call()
+
+        pipeline = Pipeline(maker(MemoryStore()), run=run, writers=3, linger_s=0.1)
+        return await pipeline.run(source())
+
+    report = run_simulated(main())
+    assert report.events == len(ARRIVALS)
+    assert begun[1] - begun[0] == pytest.approx(0.1, abs=0.05)
+    assert begun[2] - begun[1] == pytest.approx(0.1, abs=0.05)
+    assert begun[3] - begun[0] >= 1.0  # all three are busy until the first is done
+
+
+def test_lingering_makes_batches_and_batches_keep_to_their_bound():
+    def batches(**more):
+        async def main():
+            return await Pipeline(maker(MemoryStore()), run=simulated(lambda _: 0.001), **more).run(source())
+
+        return run_simulated(main()).batches
+
+    alone, lingering = batches(batch=1), batches(linger_s=0.05)
+    assert alone == len(ARRIVALS)
+    assert lingering < alone / 2
+    assert batches(batch=4, linger_s=0.05) >= len(ARRIVALS) / 4
+
+
+def test_waits_are_counted_from_when_an_event_was_due():
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with Pipeline(maker(MemoryStore()), run=simulated(lambda _: 0.5)) as pipeline:
+            await asyncio.sleep(3.0)
+            await pipeline.submit(ARRIVALS[0][1], due=1.0)
+            await pipeline.drain()
+            return pipeline.report.waits, loop.time()
+
+    (waited,), _ = run_simulated(main())
+    assert waited == pytest.approx((1.0, 2.5), abs=0.01)  # due at 1, submitted at 3, written at 3.5
+
+
+def test_two_writers_with_events_of_one_interaction_embed_once():
+    one = next(one for one in STREAM if one.follow_up)
+
+    async def main():
+        store = MemoryStore()
+        pipeline = Pipeline(maker(store), run=simulated(lambda _: 0.01), writers=5, batch=1)
+        async with pipeline:
+            for event in [*one.events, *reversed(one.events)]:
+                await pipeline.submit(event)
+            await pipeline.drain()
+        return pipeline, maker(store)("reader").read(one.name)
+
+    pipeline, vector = run_simulated(main())
+    assert vector is not None
+    assert pipeline.report.embedded == sum(worker.tally.embeddings for worker in pipeline.workers) == 1
+    assert sum(worker.tally.seals > 0 for worker in pipeline.workers) > 1
+
+
+def test_embeddings_that_fail_are_reported_and_the_rest_go_on():
+    class Hopeless(MemoryStore):
+        def get_many(self, *given, **more):
+            raise StoreFull("full")
+
+    async def main():
+        return await Pipeline(maker(Hopeless())).run(source(paced=False))
+
+    report = run_real(main())
+    assert report.failures == ["embedding: StoreFull"] * sum(one.follow_up for one in STREAM)
+    assert (report.embedded, report.events) == (0, len(ARRIVALS))

@@ -246,6 +246,8 @@ def test_leases_by_hand():
     assert not first.finish("i1", "a.1")  # fenced
     assert second.finish("i1", "b.1")
     assert not second.due(store.get(ENTRIES, ENTRIES.key("i1")))
+    clock.now += 60
+    assert not first.claim("i1", "a.2")  # what is done is never claimed again, whatever image was looked at
 
 
 BODY = """

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from echobook.store.errors import ConditionFailed, StoreError, StoreFull, Throttled
-from echobook.store.port import Change
+from echobook.store.port import Change, Put
 from echobook.store.protocol import ENTRIES
 from echobook.store.sqlite import SqliteStore
 
@@ -136,3 +136,101 @@ def test_refusals(tmp_path):
     store.close()
     with pytest.raises(StoreError, match="the embedded store failed"):
         store.get(ENTRIES, KEY)
+
+
+@pytest.mark.parametrize(("durable", "level"), [("power", 2), ("process", 1)])
+def test_the_level_of_durability_is_the_one_asked_for(path, durable, level):
+    """SQLite's synchronous: 2 is FULL, which flushes the log at every commit; 1 is NORMAL, which does not."""
+    store = SqliteStore(path, durable=durable)
+    assert store._database.execute("PRAGMA synchronous").fetchone() == (level,)
+    assert store._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    store.close()
+
+
+def test_processes_add_to_one_counter_without_loss(path):
+    """Three processes, a hundred additions each, on one file."""
+    body = (
+        "import sys\n"
+        "from echobook.store.sqlite import SqliteStore\n"
+        "from echobook.store.port import Change\n"
+        "from echobook.store.protocol import ENTRIES\n"
+        "store = SqliteStore(sys.argv[1], durable='process', wait_s=60.0)\n"
+        "for number in range(100):\n"
+        "    store.update(ENTRIES, ENTRIES.key('i'), Change(add={'n': 1}))\n"
+        "store.close()\n"
+    )
+    SqliteStore(path).close()
+    running = [subprocess.Popen([sys.executable, "-c", body, str(path)]) for _ in range(3)]
+    assert [process.wait(120) for process in running] == [0, 0, 0]
+    store = SqliteStore(path)
+    assert store.get(ENTRIES, KEY)["n"] == 300
+    store.close()
+
+
+@pytest.mark.parametrize("size", [900, 1000, 1010, 1020, 1030, 1100, 2040, 2060, 5000])
+def test_units_are_the_calculators_on_both_sides_of_a_border(path, size):
+    """Short forms skip the exact size; around a KiB that must make no difference."""
+    from echobook.store.items import write_units
+    from echobook.store.memory import MemoryStore
+
+    store, plain = SqliteStore(path), MemoryStore()
+    item = {**KEY, "b": bytes(size)}
+    for one in (store, plain):
+        one.put(ENTRIES, item)
+        one.put(ENTRIES, {**KEY, "n": 1})
+        one.update(ENTRIES, KEY, Change(set={"b": bytes(size)}))
+        one.update(ENTRIES, KEY, Change(remove=("b",)))
+        one.delete(ENTRIES, KEY)
+    assert store.spent.write_units == plain.spent.write_units
+    assert plain.spent.write_units >= 4 * write_units(None, item)
+    assert store.spent.calls == plain.spent.calls
+    store.close()
+
+
+def fill(store, when, items):
+    """Write items, by one verb or another, until the disk is full."""
+    if when == "put_many":
+        store.put_many(ENTRIES, items)
+    elif when == "transact":
+        store.transact([Put(ENTRIES, item) for item in items])
+    with store.together() if when == "together" else contextlib.nullcontext():
+        for item in items:
+            if when == "update":
+                store.update(ENTRIES, KEY, Change(set={f"b{item['interaction']}": item["b"]}))
+            else:
+                store.put(ENTRIES, item)
+
+
+@pytest.mark.parametrize("when", ["put", "update", "put_many", "transact", "together"])
+def test_a_disk_that_fills_undoes_whatever_was_under_way(path, when):
+    store = SqliteStore(path, max_pages=12)
+    store.put(ENTRIES, {**KEY, "n": 1})
+    with pytest.raises(StoreFull, match="nothing was written"):
+        fill(store, when, [{**ENTRIES.key(f"i{number}"), "b": bytes(20_000)} for number in range(5)])
+    assert store.get(ENTRIES, KEY)["n"] == 1
+    if when in ("put_many", "transact", "together"):
+        assert [item["interaction"] for item in store.scan(ENTRIES)] == ["i"]
+    store.delete(ENTRIES, KEY)  # the store still works
+    assert store.get(ENTRIES, KEY) is None
+    store.close()
+
+
+def test_what_is_damaged_on_disk_is_named(path):
+    store = SqliteStore(path)
+    store.put(ENTRIES, {**KEY, "n": 1})
+    store._database.execute("UPDATE items SET body = x'0000'")
+    with pytest.raises(StoreError, match="a stored item of 2 bytes is damaged"):
+        store.get(ENTRIES, KEY)
+    store.close()
+
+
+def test_nested_blocks_are_one_transaction(path):
+    first, second = SqliteStore(path), SqliteStore(path)
+    with first.together():
+        first.put(ENTRIES, {**KEY, "n": 1})
+        with first.together():
+            first.put(ENTRIES, {**ENTRIES.key("j"), "n": 1})
+        assert second.get(ENTRIES, ENTRIES.key("j")) is None
+    assert second.get(ENTRIES, ENTRIES.key("j")) is not None
+    first.close()
+    second.close()

@@ -62,9 +62,11 @@ def compare_bits(one: Outcome, other: Outcome) -> list[str]:
 
 
 def compare_tolerance(one: Results, other: Results, tolerance: float = TOLERANCE) -> list[str]:
-    """Return the metrics whose values are further apart than `tolerance` (see its description)."""
+    """Return the metrics further apart than `tolerance` (see its description), timing metrics aside."""
     found = [f"{name}: only in one run" for name in sorted(one.metrics.keys() ^ other.metrics.keys())]
     for name in sorted(one.metrics.keys() & other.metrics.keys()):
+        if one.metrics[name].timing and other.metrics[name].timing:
+            continue
         left, right = one.value(name), other.value(name)
         if abs(left - right) > tolerance * max(abs(left), abs(right), 1.0):
             found.append(f"{name}: {left!r} against {right!r}")
