@@ -334,9 +334,9 @@ chapter.table(recorded_table(main_names, public), name="main-recorded", caption=
 
 # %% [markdown]
 # :::{note}
-# **Our reading.** With a healthy head and as many updates, the recorded difference between the two ways lies within its interval on
-# both sets: at this budget updates on the target are worth as much as updates on the transfer set. What the first step buys
-# shows further down, where labels are wrong or the learning rate is badly chosen.
+# **Our reading.** With a healthy head and as many updates, the interval of the recorded difference between the two ways holds zero on
+# both sets: at this budget updates on the target are worth about as much as updates on the transfer set. What the first step buys
+# shows further down, where labels are wrong or the learning rate is too low.
 # :::
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-tanda-questions", "caption": "Average precision of each test question of the first target in this run, plain fine-tuning against TANDA; dots above the line are questions that TANDA ranks better."}, "image": {"alt": "Scatter plot of average precision by question, plain fine-tuning on the horizontal and TANDA on the vertical axis, with the diagonal."}}
@@ -396,13 +396,15 @@ chapter.table(table({name: small_found[name] for name in listed}), name="control
 caption = "Recorded on WikiQA's development set, small budget: mean and 95 % t interval over seeds."
 pair = {"MAP": "ablation/map", "MRR": "ablation/mrr"}
 named = ["ft", "tanda", "merged", "reversed", "shuffled", "random-negatives"]
-named += [f"{way}-{part}" for part in ("reinitialised", "pooler") for way in ("ft", "tanda")]
+named += [f"{way}-{part}" for part in ("reinitialised", "small", "pooler") for way in ("ft", "tanda")]
 chapter.table(recorded_table(named, pair), name="controls-recorded", caption=caption)
 
 # %% [markdown]
 # (tanda-c4)=
 # **C4** Results depend less on the learning rate after transfer: {verdict}`tanda:C4` · standard deviation of dev MAP over the
-# rates, {result}`tanda:stability/spread/tanda|.3f` for TANDA and {result}`tanda:stability/spread/ft|.3f` for plain fine-tuning.
+# rates, {result}`tanda:stability/spread/tanda|.3f` for TANDA and {result}`tanda:stability/spread/ft|.3f` for plain fine-tuning. The
+# criterion reads the median over seeds; in the two seeds that were added last, TANDA's spread is more than half of the other. Less
+# spread is not a better level: at this budget TANDA is ahead at the lowest rate only.
 
 # %%
 main_rate = {"ft": tune_rate, "tanda": adapt_rate}
@@ -421,12 +423,22 @@ chapter.table(
     caption="This run: dev MAP at each peak learning rate on the target.",
 )
 
+# %%
+tried = {"2e-5": "-rate-2e-5", "5e-5": "-rate-5e-5", "1e-4": "", "3e-4": "-rate-3e-4"}
+lines = [
+    [rate, *(seen(f"ablation/map/{way}{part}") for way in ("ft", "tanda"))] for rate, part in tried.items()
+]
+caption = "Recorded on WikiQA's development set: MAP at each rate, mean and 95 % t interval over seeds."
+chapter.table(pd.DataFrame(lines, columns=["rate", "ft", "tanda"]), name="rates-recorded", caption=caption)
+
 # %% [markdown]
 # (tanda-c5)=
 # **C5** Wrong labels harm less after transfer: {verdict}`tanda:C5` · share of MAP lost with a fifth of the target's training labels flipped,
 # {result}`tanda:noise/loss-20/tanda|.3f` for TANDA and {result}`tanda:noise/loss-20/ft|.3f` for plain fine-tuning; with two fifths,
-# {result}`tanda:noise/loss-40/tanda|.3f` and {result}`tanda:noise/loss-40/ft|.3f`. At this small budget TANDA starts lower with clean labels
-# ({result}`tanda:ablation/map/tanda|.3f` against {result}`tanda:ablation/map/ft|.3f`), and it is ahead with wrong ones: with a fifth flipped
+# {result}`tanda:noise/loss-40/tanda|.3f` and {result}`tanda:noise/loss-40/ft|.3f`; with a tenth (not a criterion),
+# {result}`tanda:noise/loss-10/tanda|.3f` and {result}`tanda:noise/loss-10/ft|.3f`. At this small budget TANDA starts lower with clean labels
+# ({result}`tanda:ablation/map/tanda|.3f` against {result}`tanda:ablation/map/ft|.3f`), and in the mean, though not in every seed, it is ahead
+# with wrong ones: with a fifth flipped
 # {result}`tanda:ablation/map/tanda-noise-20|.3f` against {result}`tanda:ablation/map/ft-noise-20|.3f`, with two fifths
 # {result}`tanda:ablation/map/tanda-noise-40|.3f` against {result}`tanda:ablation/map/ft-noise-40|.3f`.
 
@@ -461,8 +473,12 @@ plt.show()
 # **Starts.** With the top two layers drawn anew, plain fine-tuning reaches {result}`tanda:ablation/map/ft-reinitialised|.3f` and TANDA
 # {result}`tanda:ablation/map/tanda-reinitialised|.3f`, against {result}`tanda:ablation/map/ft|.3f` and
 # {result}`tanda:ablation/map/tanda|.3f` from the layers as they were: what these layers had learned of questions and answers is not
-# what the figures rest on. A small language model that has never seen a pair can be chosen as a start (`small` in `controls`); its
-# rows are not recorded yet.
+# what the figures rest on.
+#
+# **A start that has seen no pair**: a two-layer language model, trained here to fill masked words of the transfer set's sentences,
+# with a learning rate of its own. Plain fine-tuning reaches {result}`tanda:ablation/map/ft-small|.3f` and TANDA
+# {result}`tanda:ablation/map/tanda-small|.3f`. Both stay far
+# below the rows from MiniLM, and from this start too the first step costs more, at this budget, than it brings.
 #
 # **The pooler.** With the usual head and the head's own learning rate, plain fine-tuning reaches
 # {result}`tanda:ablation/map/ft-pooler|.3f` and TANDA {result}`tanda:ablation/map/tanda-pooler|.3f`. The pooler does not fail plain fine-tuning
@@ -504,13 +520,17 @@ chapter.claims_table()
 # - **Transfer set**: one quarter right, from SQuAD's sentences, a few thousand pairs, in place of ASNQ's twenty million. The negatives are
 #   neighbours; ASNQ's kinds of negatives cannot be told apart without answer spans. The sentences are lower-cased.
 # - **Budget**: main rows have 150 updates of 32 pairs for transfer and 75 to adapt, so 225 for plain fine-tuning, about one pass over
-#   the target. Ablations have 40 and 30 of 16 pairs and 480 pairs of WikiQA. Three seeds. The paper trains for several passes
+#   the target. Ablations have 40 and 30 of 16 pairs and 480 pairs of WikiQA. Five seeds. The paper trains for several passes
 #   over far more. A result here says what a *small* second transfer does, not what ASNQ does.
+# - **Seeds**: the figures of the first three seeds were published before the last two were added, with the same rows, settings and
+#   criteria, but for C4: it then read three learning rates, and reads a fourth, between two of them, since (with three it would be
+#   judged the same). New for all five seeds
+#   are that rate, the rows with a tenth of wrong labels and those of the small language model; no claim reads the latter two.
 # - **What was seen before**: the main rows first had a small budget. Test figures of one seed and of a part of another had been
 #   seen, all trained rows below cosine, when it was raised; the main figures of one seed had been seen, and none of the
 #   ablations, when these were cut and moved to the development set to save time. No threshold was changed, but what the tests
 #   of C5 to C7 read became figures of the development set by that move.
-# - **Stability** (C4) is the spread over three learning rates within a seed, at the small budget, and its median over seeds; not a
+# - **Stability** (C4) is the spread over four learning rates within a seed, at the small budget, and its median over seeds; not a
 #   full grid of rates and seeds.
 # - **Learning rates**: the paper adapts at a rate far below the transfer rate. On WikiQA's dev set (one seed that is not recorded) a
 #   lower rate was worse for adapting at this budget, so all three rates are equal.
@@ -519,7 +539,10 @@ chapter.claims_table()
 #   difference of three points is within one standard error.
 # - **Idf overlap**: a much higher figure than ours can be had for it by putting right answers first among ties. The
 #   files list right candidates first, so that a stable sort does so by accident.
-# - **Rows kept**: a row is trained once and kept; the recorded run read the rows that the same code had trained shortly before.
+# - **Rows kept**: a row is trained once and kept; the recorded run read rows that had been trained shortly before. The rows of the
+#   first three seeds were trained before the tokeniser was changed to read each pair once. The change left every token of their
+#   frames as it was, and a row that we trained again with the new code (the first seed's plain fine-tuning, small budget) gave
+#   the same scores to the last bit.
 #
 # ## Adapt it
 #
