@@ -1,7 +1,7 @@
 """Items survive the way to bytes and back; damage is noticed; short forms bound an item's size."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echobook.store.codec import decode, encode
@@ -18,11 +18,13 @@ VALUES = st.one_of(
 ITEMS = st.dictionaries(NAMES, VALUES, max_size=6)
 
 
+@settings(deadline=None)
 @given(ITEMS)
 def test_round_trip(item):
     assert decode(encode(item)) == item
 
 
+@settings(deadline=None)
 @given(ITEMS)
 def test_the_form_is_canonical_and_never_shorter_than_the_size(item):
     """The embedded store takes units from the length of short forms; this is what allows it."""
@@ -30,6 +32,7 @@ def test_the_form_is_canonical_and_never_shorter_than_the_size(item):
     assert len(encode(item)) >= item_size(item)
 
 
+@settings(deadline=None)
 @given(ITEMS, st.data())
 def test_a_cut_form_is_refused(item, data):
     whole = encode(item)

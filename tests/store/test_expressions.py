@@ -60,6 +60,7 @@ def test_an_expression_means_what_its_condition_does(condition, item):
     assert evaluated(text, names, values, item) == holds(condition, item)
 
 
+@settings(deadline=None)
 @given(CONDITIONS)
 def test_no_name_or_value_stands_in_the_text(condition):
     """Reserved words and hostile values cannot matter: the text holds placeholders only."""
@@ -67,6 +68,7 @@ def test_no_name_or_value_stands_in_the_text(condition):
     assert set(re.findall(r"[a-z_]+", text)) <= {"attribute_not_exists"}
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abcd"), VALUES), st.data())
 def test_placeholders_are_shared_for_names_and_fresh_for_values(sets, data):
     expressions = Expressions()
@@ -88,6 +90,7 @@ def test_a_change_literal_by_parts():
     assert Expressions().change(two) == "SET #0 = :0, #1 = :1 REMOVE #2, #3"
 
 
+@settings(deadline=None)
 @given(ITEMS)
 def test_wire_form_and_back(item):
     assert from_wire(to_wire(item)) == item

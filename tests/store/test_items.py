@@ -1,7 +1,7 @@
 """Sizes and capacity units against examples worked by hand, and every refusal."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echobook.store.errors import ItemTooLarge, StoreError
@@ -74,6 +74,7 @@ def test_missing_items_and_pages():
     assert page_units([], consistent=True) == 0
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**36), 10**36))
 def test_numbers_never_count_more_than_their_digits_and_three(number):
     assert 1 <= value_size(number) <= len(str(abs(number))) // 2 + 4

@@ -106,6 +106,7 @@ def test_a_transaction_costs_twice_and_fails_whole():
         assert [list(store.scan(table)) for table in (ENTRIES, TEXTS)] == before
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=10))
 def test_what_was_read_is_the_callers_to_change(content):
     store, key = MemoryStore(), ENTRIES.key("i")

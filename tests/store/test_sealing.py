@@ -22,12 +22,13 @@ def test_literal_layout():
     assert len(sealed) == sealed_size(9)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.text(min_size=1, max_size=20))
 def test_round_trip(plaintext, reference):
     assert unseal(seal(plaintext, reference, RING), reference, RING) == plaintext
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(st.binary(min_size=1, max_size=30), st.data())
 def test_any_changed_bit_breaks_the_seal(plaintext, data):
     sealed = bytearray(seal(plaintext, "ref", RING))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echobook.store.errors import StoreError
@@ -10,6 +10,7 @@ from echobook.store.interleave import Ticks
 from echobook.store.vectors import hashed_trigrams, pack, read_within, unpack
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5), st.integers(0, 9), st.integers(0, 2**32 - 1))
 def test_round_trip(rows, columns, seed):
     vector = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float16)
