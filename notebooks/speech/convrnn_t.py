@@ -51,9 +51,11 @@ from echobook.papers.convrnn_t.models import (
     lstm,
 )
 from echobook.report.chapter import Chapter
+from echobook.report.display import volatile
 from echobook.report.figures import figure_style, palette
 from echobook.report.lattice_figure import draw_lattice
 from echobook.report.source import show_source
+from echobook.report.tables import table as plain_table
 from echobook.speech.lattice import occupancy
 from echobook.speech.streaming import future_leak
 from echobook.speech.training import collate
@@ -380,8 +382,8 @@ plt.show()
 # two of three seeds its largest gap is above the bar of a ten-thousandth (mean of the three
 # {result}`convrnn-t:streaming/gap/contextnet|.5f`), though no utterance gets another word or time; ConvRNN-T, LSTM and Conformer are below the
 # bar in every seed. It is rounding, not a look ahead: seed 7's ContextNet, trained again, gives the recorded gap to the last bit, and the
-# same weights in float64 differ by no more than two millionths of a millionth. In some frames its more than forty batch norms
-# in a row blow encodings up to tens of thousands, and float32 rounds those coarsely. The real-time factor is CPU seconds per
+# same weights in float64 differ by no more than two millionths of a millionth. In some frames its encodings, behind more than
+# forty batch norms in a row, reach tens of thousands, and float32 rounds those coarsely. The real-time factor is CPU seconds per
 # second of audio, one utterance and one frame at a time, on one core.
 
 # %%
@@ -399,15 +401,16 @@ for name in streamed:
     seconds = experiment.streaming_seconds(model, probe)
     rtf = real_time_factor(seconds, len(probe) * data.front_end.frame_seconds)
     chapter.record(f"streaming/rtf/{name}", rtf, unit="CPU s per s", timing=True)
-    lines.append([name, check.utterances, check.gap, check.different, leak, rtf])
+    lines.append([name, check.utterances, check.gap, check.different, leak, volatile(f"{rtf:.3f}")])
 
 # %%
 columns = ["model", "utterances", "largest gap", "other output", "leak", "real-time factor"]
 frame = pd.DataFrame(lines, columns=columns).astype({"largest gap": str, "leak": str})
-chapter.table(
+plain_table(
     frame,
-    name="streaming",
+    name="convrnn-t-streaming",
     caption="Frame by frame against at once. leak: largest change of an encoding when later frames are replaced.",
+    markup=["real-time factor"],
 )
 
 # %% [markdown]
