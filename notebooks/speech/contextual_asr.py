@@ -418,8 +418,8 @@ frame = comparison(found, order.split())
 chapter.table(frame, name="comparison", caption="Word error rates of the test turns")
 
 # %% [markdown]
-# In the public profile a hundred entries are listed, five times the longest list of training. There adapters bring next
-# to nothing: recorded word error rates on names are {result}`contextual-asr:names/wer/none|.2f` without context,
+# In the public profile a hundred entries are listed, five times the longest list of training. There adapters bring
+# little: recorded word error rates on names are {result}`contextual-asr:names/wer/none|.2f` without context,
 # {result}`contextual-asr:names/wer/enc|.2f` (encoder), {result}`contextual-asr:names/wer/pred|.2f` (predictor) and
 # {result}`contextual-asr:names/wer/enc-pred|.2f` (both), against {result}`contextual-asr:names/wer/fusion|.2f` of fusion. The
 # combiner, whose recogniser learns along, reaches {result}`contextual-asr:names/wer/catt-both|.2f`, and with fusion on top
@@ -636,6 +636,12 @@ frame = pd.concat(tables)[["turns", "method", "names", "general", "names, relati
 chapter.table(frame, name="acts", caption="Dialogue acts: word error rates by sort of turn")
 
 # %% [markdown]
+# Recorded: in follow-ups the word error rate on names goes from {result}`contextual-asr:acts/follow-up/enc|.2f` with the
+# adapter to {result}`contextual-asr:acts/follow-up/enc-selected|.2f` when the act only selects, and to
+# {result}`contextual-asr:acts/follow-up/guided|.2f` when it guides, too; in first turns from
+# {result}`contextual-asr:acts/first/enc|.2f` to {result}`contextual-asr:acts/first/guided|.2f`.
+
+# %% [markdown]
 # (contextual-asr-c15)=
 # **The scorer.** B-WER counts words of a list apart from all others. The published scorer's figures for three
 # systems on LibriSpeech come with the hypotheses; ours must give each of them. By hand first, then (public profile) theirs:
@@ -687,8 +693,8 @@ chapter.table(frame, name="traps", caption=f"Turn errors on {int(trapped.sum())}
 # %% [markdown]
 # **Noise.** Is context worth more where less is heard? Recorded: at fifteen decibels fusion takes the word error rate on
 # names from {result}`contextual-asr:noise/wer/none-15-db|.2f` to {result}`contextual-asr:noise/wer/fusion-15-db|.2f`, at five
-# from {result}`contextual-asr:noise/wer/none-5-db|.2f` to {result}`contextual-asr:noise/wer/fusion-5-db|.2f`. It can only pick
-# what was still among the candidates.
+# from {result}`contextual-asr:noise/wer/none-5-db|.2f` to {result}`contextual-asr:noise/wer/fusion-5-db|.2f`. One
+# reason may be that fusion can only pick what is still among the candidates.
 
 # %%
 options = {"none": {}, "enc-pred": {"lists": lists}, "fusion": {"fused": lists, "bonus": tuned["none"]}}
@@ -721,7 +727,8 @@ if other_voices == "flite":
 # %% [markdown]
 # **Cost.** A list is encoded once per turn, before the user speaks, and kept. What is left in the turn is one
 # attention per frame (*frame*) and one per step of the search; *whole turn* is the CPU time of recognising one turn
-# with both adapters, as a share of the time that the turn lasts.
+# with both adapters, as a share of the time that the turn lasts; recorded, it is
+# {result}`contextual-asr:cost/real-time/1000|.3f` with a thousand entries.
 
 
 # %%
