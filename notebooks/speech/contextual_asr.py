@@ -83,6 +83,7 @@ from echobook.papers.contextual_asr.training import ALL_KINDS, Listing
 from echobook.papers.contextual_asr.turns import previous_words, wrong_lists
 from echobook.report.chapter import Chapter
 from echobook.report.display import volatile
+from echobook.report.errors import ReportError
 from echobook.report.figures import figure_style
 from echobook.report.source import show_source
 from echobook.report.tables import table as plain_table
@@ -115,7 +116,7 @@ context_steps: int = 60  # of 32 turns each
 rescoring_steps: int = 40  # of 16 lists each
 rows: int = 20  # entries listed in the main comparison
 follow_up_rows: int = 5  # entries listed in a dialogue
-sizes: str = "2,80"  # further sizes of the catalogue
+sizes: str = "2,100"  # further sizes of the catalogue
 snrs: str = "5"  # further signal-to-noise ratios, dB
 bonuses: str = "0.5,1,2"  # fusion bonuses to choose from, nats per phoneme
 prior_weights: str = "0.1,0.3"  # weights of the words' log priors to choose from
@@ -767,10 +768,21 @@ units["whole turn"] = "real-time", "share of real time"
 for row in costs:
     for column, (name, unit) in units.items():
         chapter.record(f"cost/{name}/{row['entries']}", row[column], unit=unit, timing=True)
+
+
+# %%
+def noted(metric):
+    """A recorded figure in words; a dash where none was recorded."""
+    try:
+        found = chapter.recorded(metric)
+    except ReportError:  # this run lists other numbers of entries than the record
+        found = None
+    return "–" if found is None else f"{found.mean:.3f}"
+
+
 frame = pd.DataFrame(costs)
 for column, (name, _) in units.items():
-    kept = [chapter.recorded(f"cost/{name}/{k}") for k in frame["entries"]]
-    frame[f"{column}, recorded"] = ["–" if one is None else f"{one.mean:.3f}" for one in kept]
+    frame[f"{column}, recorded"] = [noted(f"cost/{name}/{k}") for k in frame["entries"]]
     frame[column] = [volatile(f"{value:.3f}") for value in frame[column]]
 caption = "CPU time of the context, one thread"
 plain_table(frame, name="contextual-asr-cost", caption=caption, markup=list(units), digits=0)
