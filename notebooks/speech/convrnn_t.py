@@ -148,8 +148,7 @@ show_source(ConvRNNT)
 # ## Data
 #
 # The `default` profile needs no download: eSpeak NG says short word sequences in voices that differ between training
-# and test. (Three of its voice variants, f2, f3 and f5, come out a little different in every process; so the figures of this profile can
-# differ from run to run. The recorded ones rest on recordings and do not.) The `public` profile joins recordings of FSDD, single digits by six speakers, into strings. Each of
+# and test. The `public` profile joins recordings of FSDD, single digits by six speakers, into strings. Each of
 # its three seeds holds out another two speakers entirely, so that every speaker is tested once by models that
 # never heard them.
 #

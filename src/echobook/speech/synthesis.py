@@ -2,8 +2,9 @@
 
 The shared library of the `espeakng-loader` wheel is driven through its C interface (speak_lib.h). It keeps
 hidden state (phases, noise, flutter) from one utterance to the next, so it is loaded afresh for each and
-unloaded after: about 5 ms. Results are kept in a folder under the hash of text, voice, sample rate and
-library, if one is given.
+unloaded after: about 5 ms. The breath of some variants is noise that eSpeak seeds by the clock; here its seed
+is fixed. Results are kept in a folder under the hash of text, voice, sample rate, seed and library, if one is
+given.
 
 eSpeak NG is a formant synthesiser: clearly articulated, buzzy, with no natural variation beyond its settings.
 """
@@ -28,6 +29,7 @@ from tqdm import tqdm
 
 ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029")
 VARIANTS = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f4", "f5")
+NOISE_SEED = 1
 _ONE_AT_A_TIME = threading.Lock()
 _SYNCHRONOUS, _UTF8, _RATE, _PITCH, _RANGE = 2, 1, 1, 3, 4
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
@@ -102,7 +104,7 @@ def synthesise_all(
 
 
 def _key(text: str, voice: Voice, sample_rate: int) -> str:
-    facts = json.dumps([text, asdict(voice), sample_rate, _library_digest()], sort_keys=True)
+    facts = json.dumps([text, asdict(voice), sample_rate, NOISE_SEED, _library_digest()], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()
 
 
@@ -135,6 +137,7 @@ def _speak(text: str, voice: Voice) -> tuple[np.ndarray, int]:
                 raise RuntimeError(
                     f"espeak_Initialize returned {rate}; is the espeakng-loader wheel complete?"
                 )
+            library.espeak_ng_SetRandSeed(ctypes.c_long(NOISE_SEED))
             library.espeak_SetSynthCallback(callback)
             _say(library, text, voice)
         finally:
