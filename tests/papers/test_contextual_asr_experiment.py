@@ -127,6 +127,15 @@ def test_a_tiny_set_can_be_learnt(world):
     assert total([row.overall for row in found.errors]).rate < 0.3
 
 
+def test_the_base_depends_on_its_seed_and_not_on_the_state_of_the_process(world):
+    found = []
+    for state in (1, 2):
+        torch.manual_seed(state)
+        found.append(train_recogniser(world, PLAN))
+    for one, two in zip(found[0].parameters(), found[1].parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
 def test_training_the_parts_leaves_the_base_alone_unless_it_is_thawed(bench):
     before = {name: weight.clone() for name, weight in bench.base.state_dict().items()}
     adapters = bench.trained(("encoder", "predictor"))

@@ -287,7 +287,7 @@ def train_recogniser(world: World, settings: TrainingSettings) -> Transducer:
     width = world.features["base"][0].features.shape[1]
     with _seeded(settings.seed):
         base = phoneme_transducer(width, CLASSES, size=SIZE, dropout=0.2)
-    train_base(base, world.features["base"], world.features["dev"], settings)
+        train_base(base, world.features["base"], world.features["dev"], settings)  # draws a helper's weights
     return base
 
 
