@@ -104,7 +104,7 @@ def test_the_last_layer_makes_the_encodings(name: str) -> None:
 
 def test_the_blank_has_a_head_start() -> None:
     model = build("rnn-t", sizes=SMALL, classes=5, seed=0)
-    assert float(model.joiner.output.bias[BLANK]) == 2.0
+    assert model.joiner.output.bias[BLANK].item() == 2.0
 
 
 def test_a_students_encoder_takes_the_place_of_ours() -> None:

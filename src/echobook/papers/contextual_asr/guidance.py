@@ -4,7 +4,7 @@ Ours, not the papers': with as few turns as here, a part that is trained by the 
 not find out that a row of its list is what is being said. Where the reference holds a listed entry as whole
 words, the attention with which each of its phonemes is written should lie on that phoneme's row of the entry
 (or on the entry's only row); everywhere else it should lie on the no-bias row. The loss is the negative
-logarithm of that weight, summed over the labels of the base's best path, meaned over utterances. Where there
+logarithm of that weight, summed over the labels of the base's best path, mean over utterances. Where there
 is no no-bias row, nothing is asked for outside entries. Used in training only.
 
 Axes: B utterances, N moves of a path, K1 rows of an utterance's context.
@@ -79,7 +79,7 @@ def _listed(
 
 
 def attention_loss(weights: Float[Tensor, "B N K1"], targets: Int[Tensor, "B N"]) -> Float[Tensor, ""]:
-    """Minus the logarithm of the weight on each target, summed over labels and meaned over utterances."""
+    """Minus the logarithm of the weight on each target, summed over labels and averaged over utterances."""
     logs = (weights + FLOOR).log().flatten(0, 1)
     total = nn.functional.nll_loss(logs, targets.flatten(), ignore_index=NOT_ASKED, reduction="sum")
     return total / len(targets)
