@@ -476,9 +476,9 @@ plt.show()
 # what the figures rest on.
 #
 # **A start that has seen no pair**: a two-layer language model, trained here to fill masked words of the transfer set's sentences,
-# with a learning rate of its own. Plain fine-tuning reaches {result}`tanda:ablation/map/ft-small|.3f` and TANDA
+# with a learning rate of its own that was set beforehand and not tuned. Plain fine-tuning reaches {result}`tanda:ablation/map/ft-small|.3f` and TANDA
 # {result}`tanda:ablation/map/tanda-small|.3f`. Both stay far
-# below the rows from MiniLM, and from this start too the first step costs more, at this budget, than it brings.
+# below the rows from MiniLM, and from this start too the first step costs more in the mean, at this budget, than it brings.
 #
 # **The pooler.** With the usual head and the head's own learning rate, plain fine-tuning reaches
 # {result}`tanda:ablation/map/ft-pooler|.3f` and TANDA {result}`tanda:ablation/map/tanda-pooler|.3f`. The pooler does not fail plain fine-tuning
