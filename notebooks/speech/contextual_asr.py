@@ -262,7 +262,7 @@ base_plan = TrainingSettings(steps=base_steps, peak_rate=3e-3, warmup=100, evalu
 base = train_recogniser(world, base_plan)
 brisk = {"peak_rate": 6e-3, "warmup": max(1, context_steps // 7), "evaluate_every": 80}
 plan = TrainingSettings(steps=context_steps, **brisk, seed=seed)
-grid = tuple(sorted({2, 5, min(20, rows)}))
+grid = tuple(sorted({2, 5, min(20, rows), rows}))
 bench = Bench(world, base, plan, grid)
 chapter.record("base/seconds", time.process_time() - start, unit="CPU seconds", timing=True)
 _ = chapter.count_parameters("recogniser", sum(p.numel() for p in base.parameters()))

@@ -5,7 +5,14 @@ import shutil
 import pytest
 import torch
 
-from echobook.speech.biasing.flite import VOICES, FliteMissing, flite_program, speak, speak_all
+from echobook.speech.biasing.flite import (
+    VOICES,
+    FliteMissing,
+    flite_program,
+    speak,
+    speak_all,
+    without_silent_ends,
+)
 
 needs_flite = pytest.mark.skipif(shutil.which("flite") is None, reason="the package flite is not installed")
 
@@ -47,3 +54,33 @@ def test_voices_differ_and_stretching_makes_longer():
     assert len({len(audio) for audio in spoken}) == len(VOICES)
     assert all(0.3 < len(audio) / 8000 < 3 and audio.abs().max() <= 1 for audio in spoken)
     assert len(speak("call bauer", "slt", stretch=1.3)) > len(spoken[VOICES.index("slt")])
+
+
+def test_silence_at_the_ends_is_cut_and_pauses_stay():
+    spoken = torch.cat(
+        [torch.zeros(400), torch.ones(160), torch.zeros(240), -torch.ones(80), torch.zeros(777)]
+    )
+    kept = without_silent_ends(spoken)
+    assert torch.equal(kept, spoken[400 : 400 + 160 + 240 + 80])
+    assert torch.equal(without_silent_ends(kept), kept)
+
+
+def test_what_is_barely_heard_counts_as_silence_and_what_is_heard_does_not():
+    spoken = torch.ones(240)
+    for level, length in ((0.009, 160), (0.011, 240)):
+        spoken[:80] = level
+        assert len(without_silent_ends(spoken)) == length
+
+
+@pytest.mark.parametrize("audio", [torch.zeros(0), torch.ones(79), torch.zeros(500)])
+def test_without_a_loud_frame_nothing_is_cut(audio):
+    assert torch.equal(without_silent_ends(audio), audio)
+
+
+@needs_flite
+def test_the_programs_own_silence_is_cut():
+    spoken = speak("call bauer", "slt")
+    kept = without_silent_ends(spoken)
+    assert 1600 < len(spoken) - len(kept) < 0.5 * len(spoken)
+    loud = spoken.abs() > 0.1 * spoken.abs().max()
+    assert loud.sum() == (kept.abs() > 0.1 * spoken.abs().max()).sum()

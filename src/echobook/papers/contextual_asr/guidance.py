@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from echobook.speech.biasing.alignment import Paths
 from echobook.speech.biasing.catalogues import Catalogue
@@ -80,6 +80,6 @@ def _listed(
 
 def attention_loss(weights: Float[Tensor, "B N K1"], targets: Int[Tensor, "B N"]) -> Float[Tensor, ""]:
     """Minus the logarithm of the weight on each target, summed over labels and averaged over utterances."""
-    logs = (weights + FLOOR).log().flatten(0, 1)
-    total = nn.functional.nll_loss(logs, targets.flatten(), ignore_index=NOT_ASKED, reduction="sum")
-    return total / len(targets)
+    on_target = weights.gather(2, targets.clamp(min=0)[..., None]).squeeze(2)  # few of many weights
+    losses = -(on_target + FLOOR).log()
+    return losses[targets != NOT_ASKED].sum() / len(targets)

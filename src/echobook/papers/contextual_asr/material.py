@@ -17,7 +17,7 @@ from torch import Tensor
 
 from echobook.papers.contextual_asr.turns import Turn
 from echobook.speech.biasing.flite import VOICES as FLITE_VOICES
-from echobook.speech.biasing.flite import flite_program, speak_all
+from echobook.speech.biasing.flite import flite_program, speak_all, without_silent_ends
 from echobook.speech.biasing.lexicon import Lexicon
 from echobook.speech.features import FrontEnd, LogMel, global_statistics
 from echobook.speech.noise import loop_to_length, mix_at_snr, white_noise
@@ -62,11 +62,14 @@ def espeak_material(turns: Sequence[Turn], voices: Sequence[Voice]) -> Material:
 
 
 def flite_material(turns: Sequence[Turn], *, seed: int) -> Material:
-    """Turns spoken by flite's voices in turn, at several rates. Raises FliteMissing where it is not there."""
+    """Turns spoken by flite's voices in turn, at several rates, without the silence flite puts around them.
+
+    Raises FliteMissing where it is not there.
+    """
     flite_program()
     stretch = np.random.default_rng(seed).choice([0.9, 1.0, 1.15], size=len(turns)).tolist()
     items = [(t.text, FLITE_VOICES[i % len(FLITE_VOICES)], stretch[i]) for i, t in enumerate(turns)]
-    audio = speak_all(items, sample_rate=SAMPLE_RATE)
+    audio = [without_silent_ends(one) for one in speak_all(items, sample_rate=SAMPLE_RATE)]
     return Material(tuple(turns), tuple(audio), tuple(f"flite/{voice}" for _, voice, _ in items))
 
 

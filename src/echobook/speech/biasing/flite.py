@@ -70,6 +70,19 @@ def speak_all(
     return [speak(t, v, stretch=s, sample_rate=sample_rate, folder=folder) for t, v, s in items]
 
 
+def without_silent_ends(
+    audio: Float[Tensor, " N"], *, frame: int = 80, threshold: float = 0.01
+) -> Float[Tensor, " M"]:
+    """Audio from the first to the last frame whose RMS exceeds a share of the loudest frame's.
+
+    flite puts about a fifth of a second of silence at either end of what it says; eSpeak NG next to none.
+    Frames behind the last whole one are cut; audio shorter than a frame, or all zeros, is returned as it is.
+    """
+    rms = audio.unfold(0, frame, frame).square().mean(1).sqrt() if len(audio) >= frame else audio.new_zeros(0)
+    loud = (rms > threshold * rms.max()).nonzero().flatten().tolist() if len(rms) else []
+    return audio[loud[0] * frame : (loud[-1] + 1) * frame] if loud else audio
+
+
 def _run(text: str, voice: str, stretch: float) -> tuple[np.ndarray, int]:
     program = flite_program()
     with tempfile.TemporaryDirectory() as place:
