@@ -30,6 +30,17 @@ def found(text):
         ("the 95 % of users", "95 %"),
         ("cost $5 and 0.61 of it", "0.61"),
         ("Python 3.11 gives 0.61", "0.61"),
+        ("by 10-12 % here", "12 %"),
+        ("a 12-percent gain", "12-percent"),
+        ("a 3-percentage-point gain", "3-percentage-point"),
+        ("**94** % of all", "94** %"),
+        (r"an escaped 12\% sign", r"12\%"),
+        ("a 2.5x speed-up", "2.5x"),
+        ("within 0.6s", "0.6s"),
+        ("a rate of 0.5e-3 was best", "0.5e-3"),
+        ("p<0.05", "0.05"),
+        ("ratio=1.5", "1.5"),
+        ("1,234.5 points", "234.5"),
     ],
 )
 def test_typed_results_are_found(text, figure):
@@ -44,7 +55,8 @@ def test_typed_results_are_found(text, figure):
         "{fact}`74 %\nof all <card>` over two lines",
         "`threshold = 0.61` and ``a `0.5` b``",
         "$p < 0.05$ and $$x = 0.61\n+ 0.5$$",
-        r"\(x = 0.5\) and \begin{align}x &= 0.5\end{align}",
+        r"\begin{align}x &= 0.5\end{align}",
+        "release 2.0rc1 of wav2vec2.0, file fig.1.png, torch 2.13.0",
         "[our 0.61](https://example.org/1.5) and ![at 0.61](fig-0.61.png)",
         "<https://example.org/0.61> and https://example.org/v0.61/",
         "doi 10.1109/ICASSP43922.2022.9746672",
@@ -66,6 +78,48 @@ def test_typed_results_are_found(text, figure):
 )
 def test_figures_that_are_no_results_pass(text):
     assert found(text) == []
+
+
+@pytest.mark.parametrize("mark", ["`", "``", "{fact}`", "$"])
+def test_a_mark_left_open_hides_nothing_in_the_next_paragraph(mark):
+    text = f"an odd {mark}x\n\nWe reached 0.61.\n \nand another {mark.removeprefix('{fact}')} here"
+    assert found(text) == [(3, "0.61")]
+
+
+def test_escaped_brackets_are_brackets_and_not_maths():
+    assert found(r"an interval \[0.61, 0.63\] and \(0.5\)") == [(1, "0.61"), (1, "0.63"), (1, "0.5")]
+
+
+def test_three_ticks_in_a_line_open_no_block():
+    assert found("```x = 0.61``` is code.\n\nWe reached 0.62.") == [(3, "0.62")]
+
+
+def test_a_block_that_is_never_closed_is_code_to_the_end():
+    assert found("Here 0.61.\n```\nx = 0.62\n\n0.63") == [(1, "0.61")]
+
+
+def test_a_block_is_closed_only_by_its_own_mark():
+    text = "````python\n0.1\n```\n0.2\n~~~~\n0.3\n```` \nWe got 0.4."
+    assert found(text) == [(8, "0.4")]
+
+
+def test_every_figure_of_a_line_is_found():
+    assert found("from 0.61±0.02 to 12 %, or 1.5/2.5, or 10 %-15 %") == [
+        (1, "0.61"),
+        (1, "0.02"),
+        (1, "12 %"),
+        (1, "1.5"),
+        (1, "2.5"),
+        (1, "10 %"),
+        (1, "-15 %"),
+    ]
+
+
+def test_a_level_passes_only_beside_the_word_it_belongs_to():
+    assert found("a 95 % confidence interval, at the 90 % level") == []
+    assert found("95 % of the intervals") == [(1, "95 %")]
+    assert found("90 % at each level") == [(1, "90 %")]
+    assert found("a 94 % interval") == [(1, "94 %")]
 
 
 def test_prose_in_directives_is_read():

@@ -18,19 +18,20 @@ from pathlib import Path
 from echobook.report.paths import repository_root
 
 _RESULT = re.compile(
-    r"(?<![\w.\-])[-−+±]?\d+(?:[.,]\d+)*\s?(?:%|per ?cent\b|percentage points?\b)"  # 12 %, 3.5 percent
-    r"|(?<![\w.])[-−+±]?(?:\d+)?\.\d+(?![\w]|\.\d)"  # 0.61, .61
+    r"(?:(?<![\w.\-])[-−+±]?|(?<=[\d%]-))\d+(?:[.,]\d+)*"  # 12 %, 10-12 %, **12** %, 3.5 percent
+    r"(?:[*_]{0,3}\s?\\?%|[\s-]?per ?cent\b|[\s-]?percentage[\s-]points?\b)"
+    r"|(?<![\w.])[-−+±]?(?:\d+)?\.\d+(?:[eE][-−+]?\d+)?[^\W\d_]*(?!\w|\.\d)"  # 0.61, .61, 2.5x, 0.1e-3
 )
+_IN_PARAGRAPH = r"(?:(?!\n\s*\n).)+?"  # a code span or a role ends with its paragraph
 _LITERAL_FENCE = re.compile(r"^\{?(?:math|code|code-block|code-cell|literalinclude|bibliography|mermaid)\b")
 _SKIPPED = (
     re.compile(r"\A---\n.*?\n---\n", re.DOTALL),  # front matter
     re.compile(r"<!--.*?-->", re.DOTALL),
     re.compile(r"^%.*$", re.MULTILINE),  # MyST comment
-    re.compile(r"\{[\w:+.-]+\}(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL),  # role
-    re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL),  # code
+    re.compile(rf"\{{[\w:+.-]+\}}(`+)(?!`){_IN_PARAGRAPH}(?<!`)\1(?!`)", re.DOTALL),  # role
+    re.compile(rf"(?<!`)(`+)(?!`){_IN_PARAGRAPH}(?<!`)\1(?!`)", re.DOTALL),  # code
     re.compile(r"\$\$.*?\$\$", re.DOTALL),
     re.compile(r"(?<![\\$])\$(?!\s)(?:\\.|[^$\n\\]|\n(?!\s*\n))+?\$"),
-    re.compile(r"\\\[.*?\\\]|\\\(.*?\\\)", re.DOTALL),
     re.compile(r"\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.DOTALL),
     re.compile(r"!?\[[^\]]*\]\([^)]*\)|!?\[[^\]]*\]\[[^\]]*\]"),  # links and images
     re.compile(r"^\[[^\]]+\]:\s.*$", re.MULTILINE),  # link definitions
@@ -45,7 +46,9 @@ _SKIPPED = (
         r"\b(?:[Ss]ections?|[Tt]ables?|[Ff]ig(?:ure|\.)s?|[Ee]q(?:uation|\.)s?|§)\s*\(?\d+(?:\.\d+)+\)?"
     ),
     re.compile(r"\barXiv[: ]\d{4}\.\d{4,5}"),
-    re.compile(r"\b(?:90|95|99)\s?%(?=\s+(?:\w+\s+){0,2}(?:intervals?|level|limits?)\b)"),
+    re.compile(  # a level, as in "95 % confidence interval", but not "95 % of the intervals"
+        r"\b(?:90|95|99)\s?%(?=\s+(?:(?!(?:of|at|in|on|and|is|was|are)\b)\w+\s+){0,2}(?:intervals?|level|limits?)\b)"
+    ),
 )
 
 
@@ -75,7 +78,7 @@ def _without_fences(text: str) -> str:
     lines, literal = text.split("\n"), False
     closing: list[str] = []
     for number, line in enumerate(lines):
-        fence = re.match(r"\s*(`{3,}|~{3,}|:{3,})(.*)", line)
+        fence = re.match(r"\s*(`{3,}(?=[^`]*$)|~{3,}|:{3,})(.*)", line)  # ```x``` is code in a line
         if fence and closing and not fence[2].strip() and fence[1].startswith(closing[-1]):
             closing.pop()
             literal, lines[number] = False, ""
