@@ -6,6 +6,7 @@ import torch
 
 from echobook.data.generators.spoken_names import spoken_names
 from echobook.papers.contextual_asr.material import (
+    UNSPOKEN,
     Material,
     espeak_material,
     examples,
@@ -161,6 +162,15 @@ def test_no_voice_speaks_in_two_splits(vocabulary):
         assert vocabulary.lexicon.text(example.labels) == turn.text
     with pytest.raises(ValueError, match="no voices to speak with"):
         espeak_material(turns, [])
+
+
+@pytest.mark.parametrize("name", sorted(UNSPOKEN))
+def test_names_are_left_out_because_espeak_is_silent_on_them(vocabulary, name):
+    """Alone in every variant; should eSpeak learn to say one, it may come back."""
+    turn = make_turns(vocabulary, "test", entity=1, general=0, seed=0)[0]._replace(text=name)
+    for voice in split_voices({"any": 6}, seed=1)["any"]:
+        with pytest.raises(ValueError, match=f"eSpeak says nothing for '{name}' .*leave its name out"):
+            espeak_material([turn], [voice])
 
 
 def test_noise_has_the_level_asked_for(vocabulary):

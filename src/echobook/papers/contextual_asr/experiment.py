@@ -20,6 +20,7 @@ from echobook.papers.contextual_asr.acts import ActFusion, selected
 from echobook.papers.contextual_asr.context import ContextEncoder
 from echobook.papers.contextual_asr.guidance import spoken_spans
 from echobook.papers.contextual_asr.material import (
+    UNSPOKEN,
     Material,
     espeak_material,
     examples,
@@ -108,8 +109,8 @@ def load_vocabulary(corpus: str, *, seed: int) -> tuple[Vocabulary, tuple[Datase
     spoken = load_pronunciations(fetch("cmudict"))
     names = load_names(fetch("name_databases"))
     common = read_common_words(fetch("fbai_deep_bias", files=[COMMON_WORDS]))
-    most = {"most_surnames": 6000, "most_first": 1200}
-    found = build_vocabulary(spoken.words, common, names.surnames, names.first, seed=seed, **most)
+    listed = [[n for n in own if n not in UNSPOKEN] for own in (names.surnames, names.first)]
+    found = build_vocabulary(spoken.words, common, *listed, seed=seed, most_surnames=6000, most_first=1200)
     return found, (spoken.use, names.use)
 
 

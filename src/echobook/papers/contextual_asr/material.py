@@ -26,6 +26,7 @@ from echobook.speech.training import Example
 
 SAMPLE_RATE = 8000
 STACK = 4
+UNSPOKEN = frozenset({"gue"})  # public names for which eSpeak NG is silent where they stand alone
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,16 @@ def split_voices(counts: Mapping[str, int], *, seed: int) -> dict[str, list[Voic
 
 
 def espeak_material(turns: Sequence[Turn], voices: Sequence[Voice]) -> Material:
-    """Turns spoken by the voices in turn. Raises ValueError for no voices."""
+    """Turns spoken by the voices in turn. Raises ValueError for no voices and for a turn left silent."""
     if not voices:
         raise ValueError("no voices to speak with; expected at least one")
     items = [(turn.text, voices[i % len(voices)]) for i, turn in enumerate(turns)]
     audio = synthesise_all(items, sample_rate=SAMPLE_RATE)
+    for (text, voice), spoken in zip(items, audio, strict=True):
+        if not spoken.any():
+            raise ValueError(
+                f"eSpeak says nothing for {text!r} ({voice}); leave its name out, as UNSPOKEN are"
+            )
     speakers = tuple(f"espeak/{voice.accent}+{voice.variant}" for _, voice in items)
     return Material(tuple(turns), tuple(audio), speakers)
 
