@@ -7,7 +7,7 @@ import pytest
 
 from echobook.report.errors import ClaimsError, ReportError, ResultsError
 from echobook.report.record import record
-from echobook.report.records import declared_seeds, load_recorded, load_seeds
+from echobook.report.records import declared_seeds, load_recorded, load_seeds, same_shape
 from echobook.report.results import RECORDED_BYTES, read_results, write_results
 
 
@@ -114,6 +114,83 @@ def test_seeds_must_have_run_with_the_same_parameters(checkout, make, head):
         load_recorded(checkout, "small-talk")
 
 
+def test_all_changed_parameters_are_named_in_order(checkout, make, head):
+    first = {"seed": 0, "width": 3, "epochs": 3, "rate": 0.5, "added": 1}
+    place(checkout, make(seed=0, commit=head, parameters=first))
+    place(checkout, make(seed=1, commit=head, parameters={"seed": 1, "width": 4, "epochs": 5, "rate": 0.5}))
+    with pytest.raises(ResultsError, match=r"differ in parameters: added, epochs, width$"):
+        load_recorded(checkout, "small-talk")
+
+
+def test_runs_of_one_shape_differ_in_nothing_but_the_seed(make):
+    base = make(parameters={"seed": 0, "epochs": 3})
+    assert same_shape(base, make({"score/new": 9.0, "score/old": 0.0}, parameters={"seed": 1, "epochs": 3}))
+    assert not same_shape(base, make(parameters={"seed": 0, "epochs": 4}))
+    assert not same_shape(base, make(parameters={"seed": 0}))
+    assert not same_shape(base, make({"score/new": 0.6}, parameters={"seed": 0, "epochs": 3}))
+
+
+@pytest.mark.parametrize("keep_share", [0.0, 0.5, 0.99])
+def test_a_half_written_record_is_named_and_shown_nowhere(checkout, make, head, keep_share):
+    place(checkout, make(seed=0, commit=head))
+    path = place(checkout, make(seed=1, commit=head))
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[: int(len(text) * keep_share)], encoding="utf-8")
+    with pytest.raises(ResultsError, match=r"seed-1\.json: not a results file"):
+        load_recorded(checkout, "small-talk")
+
+
+def test_an_unfinished_file_of_a_killed_writer_is_not_a_record(checkout, make, head):
+    path = place(checkout, make(commit=head))
+    path.with_name(".seed-0.json.x1.part").write_text('{"seed"', encoding="utf-8")
+    assert [result.seed for result in load_recorded(checkout, "small-talk")] == [0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("public: {seeds: [4, 2]}", [4, 2]),
+        ("public: {seeds: []}", None),
+        ("public: {minutes: 3}", None),
+        ("public:", None),
+        ("smoke: {seeds: [0]}", None),
+        ("", None),
+    ],
+)
+def test_seeds_of_a_parameter_file(checkout, text, expected):
+    declare(checkout, text)
+    assert declared_seeds(checkout, "small-talk", "public") == expected
+
+
+def test_a_missing_seed_is_not_excused_by_an_extra_one(checkout, make, head):
+    declare(checkout, "public: {seeds: [0, 1, 2]}")
+    for seed in (0, 2, 5):
+        place(checkout, make(seed=seed, commit=head))
+    with pytest.raises(ResultsError, match=r"missing \[1\], not listed \[5\]"):
+        load_recorded(checkout, "small-talk")
+
+
+def test_the_largest_lists_of_scores_are_named_first(checkout, make, head):
+    sizes = {"few": 3, "most": 20_000, "many": 9_000, "none-at-all": 0, "some": 10}
+    items = {name: [0.1] * size for name, size in sizes.items() if size}
+    items["most"] = [0.123456] * (RECORDED_BYTES // 9)
+    values = {name: 0.123456 for name in sizes}
+    place(checkout, make(values, items=items, commit=head))
+    with pytest.raises(ResultsError, match=r"most per-item scores: most, many, some$"):
+        load_recorded(checkout, "small-talk")
+
+
+def test_a_record_of_exactly_the_largest_size_is_kept(checkout, make, head):
+    path = place(checkout, make(commit=head, parameters={"note": ""}))
+    room = RECORDED_BYTES - path.stat().st_size
+    path = place(checkout, make(commit=head, parameters={"note": "x" * room}))
+    assert path.stat().st_size == RECORDED_BYTES
+    assert len(load_recorded(checkout, "small-talk")) == 1
+    place(checkout, make(commit=head, parameters={"note": "x" * (room + 1)}))
+    with pytest.raises(ResultsError, match=f"{RECORDED_BYTES + 1} bytes, expected at most"):
+        load_recorded(checkout, "small-talk")
+
+
 def test_where_git_cannot_tell_commits_pass(tmp_path, make):
     root = tmp_path / "archive"
     place(root, make(commit="3" * 40))
@@ -142,6 +219,67 @@ def test_recording_copies_all_seeds(checkout, make, head):
     ]
     assert load_recorded(checkout, "small-talk") == [make(seed=seed, commit=head) for seed in (0, 1)]
     assert [entry.name for entry in (checkout / "data" / "recorded" / "public").iterdir()] == ["small-talk"]
+
+
+def test_files_are_returned_by_seed_and_readable_by_all(checkout, make, head):
+    for seed in (10, 2):
+        built(checkout, make(seed=seed, commit=head))
+    written = keep(checkout, (10, 2))
+    assert [path.name for path in written] == ["seed-2.json", "seed-10.json"]
+    assert [path.stat().st_mode & 0o777 for path in (written[0].parent, *written)] == [0o755, 0o644, 0o644]
+
+
+def test_seeds_of_different_sources_are_not_one_record(checkout, make, head):
+    one, other = make(seed=0, commit=head), make(seed=1, commit=head)
+    other.environment.closure_sha256 = "c" * 64
+    built(checkout, one), built(checkout, other)
+    with pytest.raises(ResultsError, match="the seeds ran on 2 different states of the sources"):
+        keep(checkout)
+    assert load_recorded(checkout, "small-talk") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parameters": {"size": 4}}, "seeds 0 and 1 differ in parameters: size"),
+        ({"values": {"score/new": 1.0, "score/old": 0.5, "third": 1.0}}, "same metrics: third"),
+    ],
+)
+def test_seeds_that_are_no_repetition_are_not_recorded(checkout, make, head, changes, message):
+    place(checkout, make({"score/new": 9.0, "score/old": 0.0}, commit=head))
+    built(checkout, make(seed=0, commit=head))
+    built(checkout, make(seed=1, commit=head, **changes))
+    with pytest.raises(ResultsError, match=message):
+        keep(checkout)
+    [old] = load_recorded(checkout, "small-talk")
+    assert old.value("score/new") == 9.0
+    assert [entry.name for entry in (checkout / "data" / "recorded" / "public").iterdir()] == ["small-talk"]
+
+
+def test_too_large_a_run_is_refused_before_anything_is_written(checkout, make, head):
+    built(checkout, make({"score/new": 0.5, "score/old": 0.5}, commit=head, parameters={"x": "y" * 300_000}))
+    with pytest.raises(ResultsError, match=f"expected at most {RECORDED_BYTES}"):
+        keep(checkout, (0,))
+    assert not (checkout / "data" / "recorded").exists()
+
+
+def test_the_rest_of_an_interrupted_recording_does_not_stand_in_the_way(checkout, make, head):
+    folder = checkout / "data" / "recorded" / "public"
+    (folder / ".small-talk.old").mkdir(parents=True)
+    (folder / ".small-talk.old" / "seed-9.json").write_text("{", encoding="utf-8")
+    place(checkout, make({"score/new": 9.0, "score/old": 0.0}, commit=head))
+    built(checkout, make(commit=head))
+    keep(checkout, (0,))
+    assert load_recorded(checkout, "small-talk") == [make(commit=head)]
+    assert [entry.name for entry in folder.iterdir()] == ["small-talk"]
+
+
+def test_recording_one_profile_leaves_the_others(checkout, make, head):
+    place(checkout, make({"score/new": 9.0, "score/old": 0.0}, commit=head))
+    built(checkout, make(profile="paper", commit=head))
+    keep(checkout, (0,), profile="paper")
+    assert load_recorded(checkout, "small-talk")[0].value("score/new") == 9.0
+    assert load_recorded(checkout, "small-talk", "paper")[0].value("score/new") == 0.6
 
 
 def test_recording_again_replaces_the_old_seeds(checkout, make, head):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from echobook.report.errors import ResultsError
 from echobook.report.results import (
+    Dataset,
     Metric,
     differences,
     dumps,
@@ -31,6 +32,64 @@ def test_text_is_sorted_and_lists_stand_on_one_line(make):
     assert '      "items": [1,3,2],\n      "n": 3,\n      "unit": "points",\n      "value": 2.0\n' in text
     assert "timing" not in text
     assert "weights" not in text
+
+
+def test_whole_text_of_a_small_file(make):
+    results = make({"a": 0.1}, items={"a": [0.5, -0.0, 3.0]}, weights={"a": [1.0, 2.5, 0.0]}, timing=("a",))
+    use = {"name": "talk", "version": "1", "sha256": "c" * 64, "licence": "CC0-1.0", "source": "generator"}
+    results.datasets = [Dataset(rows={"train": 5, "dev": 0}, **use), Dataset(rows={}, **use)]
+    text = dumps(results)
+    assert (
+        text[text.index('  "datasets"') : text.index('  "environment"')]
+        == """  "datasets": [
+    {
+      "licence": "CC0-1.0",
+      "name": "talk",
+      "rows": {
+        "dev": 0,
+        "train": 5
+      },
+      "sha256": "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc",
+      "source": "generator",
+      "version": "1"
+    },
+    {
+      "licence": "CC0-1.0",
+      "name": "talk",
+      "rows": {},
+      "sha256": "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc",
+      "source": "generator",
+      "version": "1"
+    }
+  ],
+"""
+    )
+    assert (
+        text[text.index('  "format"') : text.index('  "parameter_counts"')]
+        == """  "format": 1,
+  "metrics": {
+    "a": {
+      "items": [0.5,-0.0,3],
+      "n": 3,
+      "timing": true,
+      "unit": "points",
+      "value": 0.1,
+      "weights": [1,2.5,0]
+    }
+  },
+"""
+    )
+    assert loads(text, "text") == results
+
+
+def test_letters_beyond_ascii_are_written_as_they_are(make):
+    results = make(parameters={"name": "Zoë µ"})
+    assert '"name": "Zoë µ"' in dumps(results)
+    assert loads(dumps(results), "text").parameters == {"name": "Zoë µ"}
+
+
+def test_files_can_be_read_by_others(make, tmp_path):
+    assert write_results(make(), tmp_path / "seed-0.json").stat().st_mode & 0o777 == 0o644
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -135,6 +194,28 @@ def test_nan_in_memory_is_refused():
             Metric(value=1.0, unit="points", items=[bad])
 
 
+@pytest.mark.parametrize(("field", "listed"), [("weights", [1.0, 0.0]), ("groups", [7, 7])])
+def test_every_score_has_its_weight_and_group(field, listed):
+    metric = Metric(value=1.0, unit="points", items=[0.5, 1.5], **{field: listed})
+    assert getattr(metric, field) == listed
+    for wrong in (listed[:1], [*listed, listed[0]], []):
+        with pytest.raises(pydantic.ValidationError, match=f"{field} has {len(wrong)} entries, items 2"):
+            Metric(value=1.0, unit="points", items=[0.5, 1.5], **{field: wrong})
+    with pytest.raises(pydantic.ValidationError, match=f"{field} has 2 entries, items 0"):
+        Metric(value=1.0, unit="points", **{field: listed})
+
+
+def test_weights_below_zero_are_refused():
+    with pytest.raises(pydantic.ValidationError, match=r"weights\.1"):
+        Metric(value=1.0, unit="points", items=[0.5, 1.5], weights=[1.0, -1.0])
+
+
+def test_whole_cost_counts_what_was_kept(make):
+    cost = make().cost
+    assert (cost.kept_cpu_seconds, cost.whole_cpu_seconds) == (0.0, 1.25)
+    assert cost.model_copy(update={"kept_cpu_seconds": 2.0}).whole_cpu_seconds == 3.25
+
+
 def test_repeated_metric_is_refused(make):
     text = dumps(make()).replace('"score/old"', '"score/new"')
     with pytest.raises(ResultsError, match="'score/new' appears twice"):
@@ -167,6 +248,40 @@ def test_wrong_place_is_refused(make, tmp_path, field, other):
 def test_unknown_metric_lists_near_names(make):
     with pytest.raises(ResultsError, match="no metric 'score/neu'; known: score/new, score/old"):
         make().value("score/neu")
+
+
+def test_unknown_metric_without_near_names_lists_the_first_twelve(make):
+    results = make({f"m{k:02}": 1.0 for k in range(20)})
+    with pytest.raises(ResultsError) as caught:
+        results.metric("other/name")
+    listed = ", ".join(f"m{k:02}" for k in range(12))
+    assert str(caught.value) == f"small-talk (public, seed 0): no metric 'other/name'; known: {listed}"
+
+
+@pytest.mark.parametrize(
+    ("field", "changed"),
+    [
+        ("slug", "big-talk"),
+        ("profile", "paper"),
+        ("seed", 4),
+        ("parameters", {"size": 4}),
+        ("parameter_counts", {"head": 13}),
+        ("datasets", [Dataset(name="t", version="1", sha256="c", licence="l", rows={}, source="s")]),
+    ],
+)
+def test_two_runs_that_differ_in_one_field_are_told_apart(make, field, changed):
+    one, other = make(), make()
+    setattr(other, field, changed)
+    assert metrics_digest(one) != metrics_digest(other)
+    assert differences(one, other) == [f"{field}: {getattr(one, field)!r} against {changed!r}"]
+
+
+def test_a_time_in_one_run_only_or_by_one_run_only_is_a_difference(make):
+    timed, plain = make({"a": 1.0}, timing=("a",)), make({"a": 2.0})
+    assert differences(timed, plain) == ["a: 1.0 against 2.0"]
+    assert differences(plain, timed) == ["a: 2.0 against 1.0"]
+    both = make({"a": 2.0, "speed": 1.0}, timing=("speed",))
+    assert differences(plain, both) == ["speed: only in the second run"]
 
 
 def test_digest_and_differences_ignore_cost_environment_and_timings(make):
