@@ -174,7 +174,7 @@ def test_the_largest_lists_of_scores_are_named_first(checkout, make, head):
     sizes = {"few": 3, "most": 20_000, "many": 9_000, "none-at-all": 0, "some": 10}
     items = {name: [0.1] * size for name, size in sizes.items() if size}
     items["most"] = [0.123456] * (RECORDED_BYTES // 9)
-    values = {name: 0.123456 for name in sizes}
+    values = dict.fromkeys(sizes, 0.123456)
     place(checkout, make(values, items=items, commit=head))
     with pytest.raises(ResultsError, match=r"most per-item scores: most, many, some$"):
         load_recorded(checkout, "small-talk")

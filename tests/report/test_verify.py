@@ -76,6 +76,64 @@ def test_measured_times_are_not_compared(make):
     assert verify(make({"a": 1.0, "speed": 50.0}, timing=("speed",)), old).within
 
 
+def test_a_figure_is_not_excused_by_calling_it_a_time_in_one_run_only(make):
+    old = [make({"a": 1.0})]
+    assert not verify(make({"a": 50.0}, timing=("a",)), old).within
+    old = [make({"a": 1.0}, timing=("a",))]
+    assert not verify(make({"a": 50.0}), old).within
+
+
+def test_names_are_listed_in_order(make):
+    names = ["alpha", "beta", "delta", "eta", "gamma", "zeta"]
+    old, new = [make(dict.fromkeys(names, 1.0))], make({f"new-{name}": 1.0 for name in names})
+    found = verify(new, old)
+    assert found.missing == tuple(names)
+    assert found.unknown == tuple(f"new-{name}" for name in names)
+    assert [check.metric for check in verify(old[0], old).checks] == names
+
+
+def test_only_the_figures_outside_are_shown(make):
+    old = [make({"a": 1.0, "b": 2.0, "c": 3.0})]
+    lines = verify(make({"a": 1.0, "b": 2.5, "c": 3.0000001, "d": 1.0}, seed=0), old).report().split("\n")
+    assert lines == [
+        "small-talk, seed 0: outside tolerance; 2 of 3 figures inside, 1 equal to the last bit",
+        "  b: 2.500000 is outside [1.999998, 2.000002]",
+        "  d: new, nothing recorded to compare with",
+    ]
+
+
+def test_the_seed_run_again_is_compared_with_its_own_record(make):
+    # recorded 1, 1.2, 0.8: s = 0.2, half width t(2; 0.975) 0.2 / sqrt 3 = 0.4968 around the seed's own 0.8
+    old = recorded(make, 1.0, 1.2, 0.8)
+    [check] = verify(make({"a": 1.0}, seed=2), old).checks
+    assert (check.low, check.high) == (pytest.approx(0.3031724, rel=1e-6), pytest.approx(1.2968276, rel=1e-6))
+    assert not check.identical  # 1.0 is the record of seed 0
+    assert verify(make({"a": 0.8}, seed=2), old).checks[0].identical
+    assert not verify(make({"a": 1.3}, seed=2), old).within
+    assert verify(make({"a": 1.3}, seed=1), old).within
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_ends_of_the_range_are_inside(make, seed):
+    old = recorded(make, 1.0, 1.5)
+    [check] = verify(make({"a": 1.0}, seed=seed), old).checks
+    for value, inside in (
+        (check.low, True),
+        (check.high, True),
+        (np.nextafter(check.low, -np.inf), False),
+        (np.nextafter(check.high, np.inf), False),
+    ):
+        assert verify(make({"a": float(value)}, seed=seed), old).within == inside
+
+
+def test_equal_seeds_leave_only_the_relative_slack(make):
+    for seed in (0, 7):
+        [check] = verify(make({"a": -4.0}, seed=seed), recorded(make, -4.0, -4.0)).checks
+        assert (check.low, check.high) == (-4.000004, -3.999996)
+    assert allowed([0.0], 0.0) == (0.0, 0.0)
+    assert verify(make({"a": 4.3}), recorded(make, 4.0), relative=0.1).within
+
+
 def test_refusals(make):
     with pytest.raises(ResultsError, match="nothing is recorded for profile public"):
         verify(make(), [])
