@@ -31,6 +31,7 @@ class Server:
     files: dict[str, bytes] = field(default_factory=dict)
     faults: dict[str, list[str]] = field(default_factory=dict)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
+    encodings: list[str | None] = field(default_factory=list)
     ranges: bool = True
     address: str = ""
 
@@ -43,6 +44,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
             server.requests.append((self.path, wanted))
+            server.encodings.append(self.headers.get("Accept-Encoding"))
             faults = server.faults.get(self.path, [])
             fault = faults.pop(0) if faults else ""
             body = server.files.get(self.path)

@@ -2,11 +2,12 @@
 
 import csv
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
 
-from echobook.data.build_registry import main, mirror_rows
+from echobook.data.build_registry import PERMISSIONS_OF, main, mirror_rows
 from echobook.data.registry import RegistryError, read_registry, write_registry
 
 from .conftest import COMMIT, make_row
@@ -67,6 +68,67 @@ def test_refuses(mirror: Path, changes: dict[str, str], message: str) -> None:
     _sources(mirror, **changes)
     with pytest.raises(RegistryError, match=message):
         mirror_rows("snips", mirror)
+
+
+def test_permissions_are_those_decided_and_unclear_where_none_is(mirror: Path) -> None:
+    for dataset, (redistribution, commercial) in {**PERMISSIONS_OF, "undecided": ("unclear",) * 2}.items():
+        (mirror / dataset).mkdir(exist_ok=True)
+        (mirror / dataset / "train").write_bytes(b"rows\n")
+        _sources(mirror, dataset=dataset)
+        [row] = mirror_rows(dataset, mirror)
+        assert (row.redistribution, row.commercial) == (redistribution, commercial)
+        assert row.problems() == []
+
+
+def test_shipped_registry_states_the_permissions_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ECHOBOOK_ROOT", raising=False)
+    stated = {(row.dataset, row.redistribution, row.commercial) for row in read_registry()}
+    assert stated == {(dataset, *permissions) for dataset, permissions in PERMISSIONS_OF.items()}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "SOURCES.csv:1: expected the columns dataset, file, .*; no dataset"),
+        ("dataset,file,repo,commit,path_in_repo,sha256,licence\n", "no bytes"),
+        ("HEADER\nsnips,train,o/r\n", "SOURCES.csv:2: the row ends before commit"),
+        ("HEADER\nother,t,o/r,c,p,s,1,l\nsnips,train,o/r,c,p,s,5.0,l\n", "SOURCES.csv:3: bytes: .*got '5.0'"),
+        ("HEADER\nsnips,train,o/r,c,p,s,-5,l\n", "bytes: expected a whole number, got '-5'"),
+    ],
+)
+def test_malformed_sources_are_named_and_leave_the_registry(
+    mirror: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    header = "dataset,file,repo,commit,path_in_repo,sha256,bytes,licence"
+    (mirror / "SOURCES.csv").write_text(text.replace("HEADER", header))
+    monkeypatch.setenv("ECHOBOOK_MIRROR", str(mirror))
+    path = mirror / "registry.csv"
+    assert main(["snips", "--registry", str(path)]) == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert not path.exists()
+
+
+def test_a_file_listed_twice_is_refused(
+    mirror: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (mirror / "SOURCES.csv").read_text().splitlines()
+    (mirror / "SOURCES.csv").write_text("\n".join([*lines, lines[1], ""]))
+    monkeypatch.setenv("ECHOBOOK_MIRROR", str(mirror))
+    path = mirror / "registry.csv"
+    assert main(["snips", "--registry", str(path)]) == 1
+    assert "row 2 repeats row 1: snips/train" in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_a_damaged_registry_is_not_overwritten(
+    mirror: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ECHOBOOK_MIRROR", str(mirror))
+    path = mirror / "registry.csv"
+    path.write_text("dataset,file\n")
+    assert main(["snips", "--registry", str(path)]) == 1
+    assert "build_registry: " in capsys.readouterr().err
+    assert path.read_text() == "dataset,file\n"
 
 
 def test_failure_leaves_the_registry(

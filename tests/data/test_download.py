@@ -48,6 +48,37 @@ def test_empty_file(server: Server, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == b""
 
 
+def test_bytes_are_asked_for_as_they_are(server: Server, tmp_path: Path) -> None:
+    row = make_row("f.bin", b"whole")
+    server.files = {row.url.removeprefix(server.address): b"whole"}
+    ResumingDownload(row, tmp_path / "a" / "b" / "parts", lambda n: None)(row.url, tmp_path / "out")
+    assert server.encodings == ["identity"]  # compressed ranges would not be ranges of the file
+
+
+def test_a_longer_body_is_not_read_to_its_end(server: Server, tmp_path: Path) -> None:
+    row = make_row("f.bin", b"whole")
+    server.files = {row.url.removeprefix(server.address): b"whole" + bytes(1_000_000)}
+    counted: list[int] = []
+    with pytest.raises(WrongHash, match="it was removed"):
+        ResumingDownload(row, tmp_path / "parts", counted.append)(row.url, tmp_path / "out")
+    assert sum(counted) < 500_000
+    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "parts").iterdir()) == []
+
+
+def test_progress_of_a_transfer_begun_anew(server: Server, tmp_path: Path) -> None:
+    """A server that ignores the range sends the whole file again; what was there is not kept in front."""
+    row = make_row("f.bin", b"0123456789")
+    server.files = {row.url.removeprefix(server.address): b"0123456789"}
+    server.ranges = False
+    (tmp_path / row.sha256).write_bytes(b"0123")
+    counted: list[int] = []
+    ResumingDownload(row, tmp_path, counted.append)(row.url, tmp_path / "out")
+    assert server.requests[0][1] == "bytes=4-"
+    assert (tmp_path / "out").read_bytes() == b"0123456789"
+    assert sum(counted) == 10
+
+
 def test_missing_address(server: Server, tmp_path: Path) -> None:
     row = make_row("f.bin", b"whole")
     with pytest.raises(requests.HTTPError, match="404"):

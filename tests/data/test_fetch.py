@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from echobook.data.fetch import FetchError, MissingFiles, WrongHash, fetch, licence_notice, main_fetch
+from echobook.data.fetch import (
+    FetchError,
+    MissingFiles,
+    WrongHash,
+    describe_missing,
+    fetch,
+    licence_notice,
+    main_fetch,
+)
 from echobook.data.registry import dataset_rows, read_registry, write_registry
 
 from .conftest import CONTENT, Server, make_row
@@ -139,6 +147,79 @@ def test_partial_mirror_is_completed_by_download(
     assert [path for path, _ in tiny.requests] == [path_of(SECOND)]
 
 
+def test_forged_file_of_a_partial_mirror_is_not_copied(
+    tiny: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = fill(tmp_path / "mirror", {"a.txt": b"forged"})
+    monkeypatch.setenv("ECHOBOOK_MIRROR", str(mirror))
+    with pytest.raises(WrongHash, match="left in place and refused"):
+        fetch("tiny")
+    assert (mirror / "tiny" / "a.txt").read_bytes() == b"forged"
+    assert not (tmp_path / "cache" / "data" / "tiny" / "a.txt").exists()
+    assert tiny.requests == []
+
+
+def test_without_download_only_what_the_mirror_lacks_is_missing(
+    tiny: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECHOBOOK_MIRROR", str(fill(tmp_path / "mirror", {"a.txt": CONTENT["a.txt"]})))
+    with pytest.raises(MissingFiles, match=r"tiny: 1 file\(s\) missing, 21 bytes\n  sub/b é.txt") as caught:
+        fetch("tiny", download=False)
+    assert "a.txt (" not in str(caught.value)
+    assert tiny.requests == []
+    monkeypatch.setenv("ECHOBOOK_MIRROR", str(fill(tmp_path / "other", {SECOND: CONTENT[SECOND]})))
+    assert_complete(fetch("tiny", download=False))
+
+
+def test_a_mirror_without_the_data_set_is_passed_over(
+    tiny: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mirror").mkdir()
+    monkeypatch.setenv("ECHOBOOK_MIRROR", str(tmp_path / "mirror"))
+    folder = fetch("tiny")
+    assert folder == tmp_path / "cache" / "data" / "tiny"
+    assert_complete(folder)
+
+
+def test_a_mirror_is_checked_again_every_time(
+    tiny: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = fill(tmp_path / "mirror")
+    monkeypatch.setenv("ECHOBOOK_MIRROR", str(mirror))
+    fetch("tiny")
+    (mirror / "tiny" / SECOND).write_bytes(b"secomd\n" * 3)  # same size
+    with pytest.raises(WrongHash, match=r"tiny/sub/b é\.txt at"):
+        fetch("tiny")
+    assert fetch("tiny", files=["a.txt"]) == mirror / "tiny"
+
+
+def test_a_wrong_file_is_told_before_missing_ones(tiny: Server) -> None:
+    tiny.files[path_of(SECOND)] = b"secomd\n" * 3
+    tiny.faults[path_of("a.txt")] = ["500"] * 10
+    with pytest.raises(WrongHash, match=r"tiny/sub/b é\.txt"):
+        fetch("tiny")
+
+
+def test_missing_files_are_listed_up_to_ten() -> None:
+    rows = [make_row(f"{k:02}.txt", b"x" * 1000, licence="MIT" if k else "BSD") for k in range(12)]
+    lines = describe_missing(rows).split("\n")
+    assert lines[:2] == ["tiny: 12 file(s) missing, 12,000 bytes", "  00.txt (1,000 bytes)"]
+    assert lines[10:13] == ["  09.txt (1,000 bytes)", "  and 2 more", "  licence: BSD | MIT"]
+    assert len(lines) == 14
+    assert "more" not in describe_missing(rows[:10])
+    reason = describe_missing(rows[:1], reason=OSError("no route")).split("\n")[3]
+    assert reason == f"  could not download {rows[0].url}: OSError: no route"
+
+
+def test_licence_notice_of_files_under_several_licences() -> None:
+    rows = [
+        make_row("a", b"", licence="L", redistribution="unclear", commercial="yes"),
+        make_row("b", b"", licence="M", redistribution="no", commercial="yes"),
+        make_row("c", b"", licence="L", redistribution="yes", commercial="yes"),
+    ]
+    assert licence_notice(rows) == "tiny: redistribution not permitted / unclear. Licence: L | M"
+
+
 def test_offline_message(tiny: Server, tmp_path: Path) -> None:
     change_rows(tmp_path, licence="research only")
     tiny.faults = {path: ["500"] * 20 for path in tiny.files}
@@ -189,3 +270,36 @@ def test_main_fetch_fills_the_cache_from_a_mirror(
     assert main_fetch(["tiny"], tmp_path / "nowhere") == 1
     assert "nowhere is not a folder" in capsys.readouterr().err
     assert main_fetch(["tiny"]) == 0
+
+
+def test_main_fetch_does_not_trust_a_damaged_cache(
+    tiny: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = fetch("tiny") / "a.txt"
+    damaged.write_bytes(b"flipped")
+    assert main_fetch(["tiny"]) == 1
+    text = capsys.readouterr().err
+    assert "tiny/a.txt at" in text
+    assert "verified" not in text
+    assert not damaged.exists()
+    assert main_fetch(["tiny"]) == 0
+
+
+def test_main_fetch_refuses_a_forged_mirror(
+    tiny: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mirror = fill(tmp_path / "mirror", CONTENT | {SECOND: b"forged"})
+    assert main_fetch(["tiny"], mirror) == 1
+    assert "left in place and refused; repair the mirror" in capsys.readouterr().err
+    assert not (tmp_path / "cache" / "data" / "tiny" / SECOND).exists()
+    assert (mirror / "tiny" / SECOND).read_bytes() == b"forged"
+
+
+def test_main_fetch_takes_the_mirror_named_before_that_of_the_environment(
+    tiny: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECHOBOOK_MIRROR", str(fill(tmp_path / "forged", CONTENT | {"a.txt": b"forged"})))
+    assert main_fetch(["tiny"]) == 1
+    assert main_fetch(["tiny"], fill(tmp_path / "mirror")) == 0
+    assert tiny.requests == []
+    assert_complete(tmp_path / "cache" / "data" / "tiny")

@@ -1,5 +1,6 @@
 """The registry's form, its refusals, and the registry that is shipped."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,78 @@ def test_refuses_duplicates_columns_and_short_rows(tmp_path: Path) -> None:
         read_registry(tmp_path / "absent.csv")
 
 
+def test_a_registry_cut_short_is_refused_or_loses_whole_rows(tmp_path: Path) -> None:
+    """At every byte: no file comes out of a half-written row."""
+    rows = [
+        make_row(f"{name}.txt", name.encode(), licence='MIT, "text"', commercial="unclear") for name in "ab"
+    ]
+    path = tmp_path / "registry.csv"
+    write_registry(rows, path)
+    content = path.read_bytes()
+    kept: list[int] = []
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
+        try:
+            found = read_registry(path)
+        except (RegistryError, csv.Error):
+            continue
+        assert found == tuple(rows[: len(found)])
+        kept.append(len(found))
+    assert kept == [0, 0, 1, 1, 2]  # with and without the last line break; the whole text is not cut
+
+
+def test_an_edited_registry_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "registry.csv"
+    write_registry([make_row("a.txt", b"1")], path)
+    assert read_registry(path)[0].file == "a.txt"
+    write_registry([make_row("a.txt", b"1"), make_row("b.txt", b"2")], path)
+    assert [row.file for row in read_registry(path)] == ["a.txt", "b.txt"]
+
+
+def test_a_refused_write_leaves_the_registry(tmp_path: Path) -> None:
+    path = tmp_path / "registry.csv"
+    write_registry([make_row("a.txt", b"1")], path)
+    before = path.read_bytes()
+    with pytest.raises(RegistryError, match="repeats"):
+        write_registry([make_row("b.txt", b"1"), make_row("a.txt", b"1"), make_row("b.txt", b"2")], path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_one_file_name_in_two_data_sets_is_no_duplicate(tmp_path: Path) -> None:
+    path = tmp_path / "registry.csv"
+    rows = [make_row("a.txt", b"1", dataset=name) for name in ("zeta", "alpha", "mid", "beta")]
+    write_registry(rows, path)
+    assert [row.dataset for row in read_registry(path)] == ["alpha", "beta", "mid", "zeta"]
+    assert dataset_rows("mid", path=path) == (rows[2],)
+    with pytest.raises(
+        RegistryError, match="unknown data set 'huge'; the registry knows: alpha, beta, mid, zeta"
+    ):
+        dataset_rows("huge", path=path)
+
+
+def test_every_problem_of_a_row_is_named() -> None:
+    assert make_row("a.txt", b"1").problems() == []
+    problems = make_row("sub/../a.txt", b"1", dataset=" ", licence="\t", bytes=-1, commit="A" * 40).problems()
+    assert [problem.split(":")[0] for problem in problems] == [
+        "dataset",
+        "file",
+        "commit",
+        "url",
+        "bytes",
+        "licence",
+    ]
+    assert problems[-2] == "bytes: expected >= 0, got '-1'"
+    assert make_row("", b"").problems()[0].startswith("file: expected a relative path")
+
+
+def test_files_come_in_the_order_asked(tmp_path: Path) -> None:
+    path = tmp_path / "registry.csv"
+    write_registry([make_row(file, b"1") for file in "abc"], path)
+    assert [row.file for row in dataset_rows("tiny", iter(["c", "a"]), path)] == ["c", "a"]
+    assert dataset_rows("tiny", [], path) == ()
+
+
 def test_dataset_rows_and_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [make_row("a.txt", b"1", licence="MIT"), make_row("b.txt", b"2", licence="CC BY 4.0")]
     (tmp_path / "data").mkdir()
@@ -86,6 +159,7 @@ def test_dataset_rows_and_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert dataset_rows("tiny", ["b.txt"]) == (rows[1],)
     use = public_use("tiny", {"train": 4})
     assert (use.version, use.licence, use.total) == (COMMIT[:12], "MIT; CC BY 4.0", 4)
+    assert use.source == f"https://github.com/owner/repo/tree/{COMMIT}"
     assert use.sha256 == combined_digest({row.file: row.sha256 for row in rows})
     assert public_use("tiny", {}, ["a.txt"]).licence == "MIT"
     with pytest.raises(RegistryError, match="unknown data set 'huge'; the registry knows: tiny"):

@@ -42,13 +42,31 @@ def test_rare_goals_are_dropped_and_counted(tmp_path: Path) -> None:
         load_slurp(folder(tmp_path, recordings=3))
 
 
-def test_a_broken_line_is_named(tmp_path: Path) -> None:
-    folder(tmp_path)
-    (tmp_path / "test.jsonl").write_text("{}\n{broken\n")
-    with pytest.raises(
-        (ValueError, KeyError), match=r"test.jsonl, line 2: not JSON|entities|tokens|sentence"
-    ):
+@pytest.mark.parametrize("file", ["test.jsonl", "multi_slurp_hermit_predictions.jsonl"])
+def test_a_broken_line_is_named(tmp_path: Path, file: str) -> None:
+    path = folder(tmp_path) / file
+    lines = path.read_text().splitlines()
+    path.write_text(f"{lines[0]}\n{lines[-1][:-5]}\n")
+    with pytest.raises(ValueError, match=f"^{file}, line 2: not JSON"):
         load_slurp(tmp_path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    (folder(tmp_path) / "test.jsonl").unlink()
+    with pytest.raises(FileNotFoundError, match=r"test\.jsonl"):
+        load_slurp(tmp_path)
+
+
+def test_only_goals_with_enough_recordings_are_kept(tmp_path: Path) -> None:
+    path = folder(tmp_path) / "test.jsonl"
+    other = json.loads(path.read_text())
+    other |= {"action": "remove", "entities": [], "recordings": [{"file": "0.flac"}, {"file": "none.flac"}]}
+    path.write_text(path.read_text() + json.dumps(other) + "\n")
+    world = load_slurp(tmp_path)
+    assert world.recordings.goal.tolist() == ["alarm_set|time:six"] * 4
+    assert world.recordings.wording.unique().tolist() == ["wake me at six"]
+    assert world.dropped == {"no-prediction": 2, "rare-goal": 1}
+    assert len(load_slurp(tmp_path, min_recordings=1).recordings) == 5
 
 
 @pytest.mark.parametrize(

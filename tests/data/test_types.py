@@ -20,7 +20,8 @@ def test_total_and_dict() -> None:
     use = DatasetUse(**GOOD)
     assert use.total == 3
     assert list(use.to_dict()["rows"]) == ["test", "train"]
-    assert use.to_dict()["sha256"] == "0" * 64
+    assert use.to_dict() == GOOD
+    assert DatasetUse(**(GOOD | {"rows": {"train": 0}})).total == 0
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,11 @@ def test_total_and_dict() -> None:
         ({"licence": ""}, "DatasetUse.licence is empty"),
         ({"sha256": "0" * 63}, "sha256 of toy: expected 64 lower-case"),
         ({"sha256": "A" * 64}, "expected 64 lower-case"),
-        ({"rows": {"train": -1}}, "expected counts >= 0"),
+        ({"version": "\t"}, "DatasetUse.version is empty; expected text naming the data set's version"),
+        ({"source": ""}, "DatasetUse.source is empty"),
+        ({"sha256": "0" * 65}, "expected 64 lower-case"),
+        ({"sha256": "0" * 64 + "\n"}, "expected 64 lower-case"),
+        ({"rows": {"train": -1, "test": 4}}, r"expected counts >= 0, got \{'train': -1\}"),
     ],
 )
 def test_refuses(change: dict[str, object], message: str) -> None:

@@ -22,6 +22,7 @@ from echobook.data.registry import (
     write_registry,
 )
 
+SOURCE_COLUMNS = ("dataset", "file", "repo", "commit", "path_in_repo", "sha256", "bytes", "licence")
 # (redistribution, commercial use), from the licence texts; "unclear" where no licence of the data was read.
 PERMISSIONS_OF = {
     "an4-mfcc": ("yes", "yes"),  # BSD-style, CMU
@@ -47,10 +48,10 @@ def mirror_rows(dataset: str, mirror: Path) -> list[RegistryRow]:
     """Registry rows of one data set, each file checked against the mirror.
 
     Raises:
-        RegistryError: data set not in SOURCES.csv, or a file whose size or digest differs.
+        RegistryError: SOURCES.csv without a column or with a malformed row, data set not in it, or a file
+            whose size or digest differs.
     """
-    with (mirror / "SOURCES.csv").open(encoding="utf-8", newline="") as handle:
-        sources = [source for source in csv.DictReader(handle) if source["dataset"] == dataset]
+    sources = [source for source in _sources(mirror / "SOURCES.csv") if source["dataset"] == dataset]
     if not sources:
         raise RegistryError(f"{mirror / 'SOURCES.csv'} has no rows of data set {dataset!r}")
     redistribution, commercial = PERMISSIONS_OF.get(dataset, ("unclear", "unclear"))
@@ -72,6 +73,24 @@ def mirror_rows(dataset: str, mirror: Path) -> list[RegistryRow]:
     ]
     for row in rows:
         _check_against_mirror(row, mirror / dataset / row.file)
+    return rows
+
+
+def _sources(path: Path) -> list[dict[str, str]]:
+    """Rows of SOURCES.csv; each has every column and a whole number of bytes."""
+    with path.open(encoding="utf-8", newline="") as handle:
+        reader = csv.DictReader(handle)
+        if absent := [column for column in SOURCE_COLUMNS if column not in (reader.fieldnames or ())]:
+            raise RegistryError(f"{path}:1: expected the columns {', '.join(SOURCE_COLUMNS)}; no {absent[0]}")
+        rows = []
+        for row in reader:
+            if short := [column for column in SOURCE_COLUMNS if row[column] is None]:
+                raise RegistryError(f"{path}:{reader.line_num}: the row ends before {short[0]}")
+            if not row["bytes"].isdecimal():
+                raise RegistryError(
+                    f"{path}:{reader.line_num}: bytes: expected a whole number, got {row['bytes']!r}"
+                )
+            rows.append(row)
     return rows
 
 
