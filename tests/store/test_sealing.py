@@ -65,6 +65,32 @@ def test_rotation():
         ring.forget("k2")
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("k1",), ["k2", "k3"]),
+        (("k2",), ["k3", "k4"]),
+        (("k3", "a"), ["k4", "k5"]),
+        (("a", "k4"), ["k3", "k5"]),
+    ],
+)
+def test_rotation_never_takes_the_name_of_a_key_that_is_held(names, expected):
+    """What each key sealed still opens after every rotation, whatever the keys were called."""
+    ring, sealed = KeyRing({name: bytes([at]) * 32 for at, name in enumerate(names)}), []
+    for name in [*expected, None]:
+        sealed.append(seal(b"text", "r", ring))
+        if name is not None:
+            assert ring.rotate() == name
+    assert [unseal(one, "r", ring) for one in sealed] == [b"text"] * 3
+    assert repr(ring) == f"KeyRing({', '.join([*names, *expected])})"
+
+
+def test_a_forgotten_name_is_not_used_again():
+    ring = KeyRing({"k3": KEY, "a": KEY})
+    ring.forget("k3")
+    assert "k3" not in {ring.rotate() for _ in range(4)}
+
+
 def test_nonces_are_fresh():
     assert len({seal(b"same", "r", RING)[4:16] for _ in range(200)}) == 200
 

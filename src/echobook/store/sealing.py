@@ -8,6 +8,7 @@ held by a provider and appear in no table, log, error or representation.
 Numbers: random nonces of 96 bits are safe for 2^32 items a key (NIST SP 800-38D, 8.3); rotate long before.
 """
 
+import itertools
 import os
 from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
@@ -41,7 +42,7 @@ class KeyRing:
         if not keys or any(len(key) != 32 or not 0 < len(name.encode()) < 256 for name, key in keys.items()):
             raise StoreError("a key ring needs at least one named key of 32 bytes")
         self._ciphers = {name: AESGCM(key) for name, key in keys.items()}
-        self._count = len(keys)
+        self._named = set(keys)  # also of keys that were forgotten: a name never stands for two keys
 
     @classmethod
     def generate(cls) -> "KeyRing":
@@ -49,9 +50,13 @@ class KeyRing:
         return cls({"k1": os.urandom(32)})
 
     def rotate(self) -> str:
-        """Add a fresh key, seal with it from now on, and return its name. Older ones still open."""
-        self._count += 1
-        name = f"k{self._count}"
+        """Add a fresh key, seal with it from now on, and return its name. Older ones still open.
+
+        The name is the first of k1, k2, ... from the number of names on that no key of this ring had.
+        """
+        numbers = itertools.count(len(self._named) + 1)
+        name = next(name for number in numbers if (name := f"k{number}") not in self._named)
+        self._named.add(name)
         self._ciphers[name] = AESGCM(os.urandom(32))
         return name
 
