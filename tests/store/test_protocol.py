@@ -310,6 +310,20 @@ def test_reading_never_raises():
     assert design.read("i1") is None
 
 
+def test_items_that_lost_an_attribute_are_broken_seals():
+    store = MemoryStore()
+    design = worker(store)
+    play(design)
+    store.update(VECTORS, VECTORS.key("i1"), Change(remove=("v",)))
+    assert design.read("i1") is None
+    store.update(VECTORS, VECTORS.key("i1"), Change(set={"v": "text in place of bytes"}))
+    assert design.read("i1") is None
+    assert design.tally.broken == 2
+    store.update(TEXTS, TEXTS.key("i1", "reply#0"), Change(remove=("c",)))
+    assert design.collect(store.get(ENTRIES, ENTRIES.key("i1"))) is None
+    assert design.tally.broken == 3
+
+
 def test_a_required_text_that_does_not_open_means_no_vector():
     store = MemoryStore()
     design = worker(store)

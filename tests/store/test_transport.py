@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from echobook.store.conditions import Absent
 from echobook.store.dynamodb import DynamoStore, connect
 from echobook.store.errors import ConditionFailed, StoreError, Throttled, Unsupported
-from echobook.store.protocol import ENTRIES
+from echobook.store.protocol import ENTRIES, TwoTables
+from echobook.store.sealing import KeyRing
 from echobook.store.servers import loopback_credentials
-from echobook.store.transport import Sender, read_answer, signed
+from echobook.store.transport import Sender, answered, read_answer, signed
 
 KEY = ENTRIES.key("i")
 STAMP = "20260102T030405Z"
@@ -243,3 +244,41 @@ def test_quick_calls_answer_like_boto3s(dynalite_address):
     assert ours.spent.write_units == 2
     ours.close()
     theirs.close()
+
+
+HTML = b"<html><body>502 Bad Gateway</body></html>"
+
+
+@pytest.mark.parametrize("content", [HTML, b"\xff\xfe", b"[1]", b'"x"', b'{"B": {"B": "A"}}'])
+@pytest.mark.parametrize("status", [502, 400, 200])
+def test_content_that_is_no_json_object_has_the_status_or_is_no_answer(status, content):
+    """boto3's own calls give ClientError with the status for any content, too."""
+    expected = ConnectionClosedError if status == 200 else ClientError
+    with pytest.raises(expected) as caught:
+        answered("GetItem", status, content, endpoint="http://127.0.0.1:4567")
+    if status != 200:
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+    else:
+        assert "http://127.0.0.1:4567" in str(caught.value)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_proxys_page_in_place_of_an_answer_is_throttled_and_reads_as_no_vector(quick):
+    loopback_credentials()
+    head = b"HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(HTML)
+    with served(head + HTML, head + HTML) as (endpoint, _):
+        store = DynamoStore(connect(endpoint, quick=quick))
+        with pytest.raises(Throttled, match="get_item"):
+            store.get(ENTRIES, KEY)
+        design = TwoTables(store, KeyRing.generate(), lambda: 1e6, lambda texts: b"", "w")
+        assert design.read("i") is None
+        store.close()
+
+
+def test_a_refused_port_is_named_with_what_to_try():
+    loopback_credentials()
+    for quick in (True, False):
+        store = DynamoStore(connect("http://127.0.0.1:9", quick=quick))
+        with pytest.raises(Throttled, match=r"no answer from the server.*127.0.0.1:9.*try whether it runs"):
+            store.get(ENTRIES, KEY)
+        store.close()

@@ -56,7 +56,7 @@ class FatEntry(TwoTables):
     def _open(self, interaction: str, item: Item | None) -> dict[str, Any]:
         if item is None:
             return {"ev": [], "texts": {}}
-        body: dict[str, Any] = json.loads(self.unseal(item["c"], interaction))
+        body: dict[str, Any] = json.loads(self.unseal(item.get("c", ""), interaction))
         return body
 
     def _add(self, body: dict[str, Any], event: Event, token: str) -> bool:
@@ -75,7 +75,7 @@ class FatEntry(TwoTables):
         return True
 
     def _replace(self, interaction: str, before: Item | None, body: Mapping[str, Any]) -> bool:
-        version = before["version"] if before else 0
+        version = before.get("version") if before else 0
         if not isinstance(version, int):
             raise SealBroken(f"{interaction}: the version is not a number")
         sealed = self.seal(json.dumps(body).encode(), interaction)

@@ -6,29 +6,23 @@ reports; a refused condition reports none and is counted as one unit, its least 
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from echobook.store.answers import item_of, part, translated, units
 from echobook.store.conditions import Condition
-from echobook.store.errors import ConditionFailed, ItemTooLarge, StoreError, Throttled, Unsupported
-from echobook.store.expressions import Expressions, Wire, from_wire, to_wire
+from echobook.store.errors import ConditionFailed, StoreError, Throttled, Unsupported
+from echobook.store.expressions import Expressions, Wire, to_wire
 from echobook.store.items import Item, Table, check_item
 from echobook.store.port import Change, Put, Spent, Write, check_distinct
 
-_SLOW_DOWN = {
-    "ProvisionedThroughputExceededException",
-    "ThrottlingException",
-    "RequestLimitExceeded",
-    "TransactionConflictException",
-    "InternalServerError",
-    "ServiceUnavailable",
-}
 _WRITES, _READS, _ROUNDS = 25, 100, 8
 _TRY = (
     "try the environment variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION or a shared "
     "credentials file"
 )
+_TRY_SERVER = "try whether it runs, whether the endpoint names its host and port, or a longer timeout"
 
 
 def connect(
@@ -93,10 +87,14 @@ class DynamoStore:
 
     def _wait(self, table: Table, wait_s: float) -> None:
         end = time.monotonic() + wait_s
-        while self._call("describe_table", TableName=self._name(table))["Table"]["TableStatus"] != "ACTIVE":
+        while self._status(table) != "ACTIVE":
             if time.monotonic() > end:
                 raise StoreError(f"{table.name}: not active after {wait_s:g} s")
             time.sleep(0.02)
+
+    def _status(self, table: Table) -> str:
+        answer = self._call("describe_table", TableName=self._name(table))
+        return part("describe_table", part("describe_table", answer, "Table", dict), "TableStatus", str)
 
     def _expire(self, table: Table) -> None:
         wanted = {"Enabled": True, "AttributeName": "ttl"}
@@ -115,11 +113,11 @@ class DynamoStore:
             answer: Wire = getattr(self._client, operation)(**arguments)
             return answer
         except ClientError as error:
-            raise _translated(operation, error.response) from None
+            raise translated(operation, error.response) from None
         except (NoCredentialsError, NoRegionError) as error:
             raise StoreError(f"{operation}: {error}; {_TRY}") from None
         except BotoCoreError as error:
-            raise Throttled(f"{operation}: no answer from the server ({type(error).__name__})") from None
+            raise Throttled(f"{operation}: no answer from the server: {error}; {_TRY_SERVER}") from None
 
     def _write(self, verb: str, operation: str, **arguments: Any) -> Wire:
         try:
@@ -127,12 +125,12 @@ class DynamoStore:
         except ConditionFailed:
             self.spent.write("refused", 1.0)
             raise
-        self.spent.write(verb, _units(answer))
+        self.spent.write(verb, units(answer))
         return answer
 
     def _read(self, verb: str, operation: str, **arguments: Any) -> Wire:
         answer = self._call(operation, ReturnConsumedCapacity="TOTAL", **arguments)
-        self.spent.read(verb, _units(answer))
+        self.spent.read(verb, units(answer))
         return answer
 
     def put(self, table: Table, item: Item, *, condition: Condition | None = None) -> None:
@@ -176,7 +174,7 @@ class DynamoStore:
             ReturnValues="ALL_NEW",
             **_if(condition, expressions),
         )
-        return from_wire(answer["Attributes"])
+        return item_of("update", part("update", answer, "Attributes", dict))
 
     def get(self, table: Table, key: Item, *, consistent: bool = True) -> Item | None:
         """See the port."""
@@ -184,7 +182,7 @@ class DynamoStore:
         answer = self._read(
             "get", "get_item", TableName=self._name(table), Key=to_wire(key), ConsistentRead=consistent
         )
-        return from_wire(answer["Item"]) if "Item" in answer else None
+        return item_of("get", answer["Item"]) if "Item" in answer else None
 
     def get_many(self, table: Table, keys: Sequence[Item], *, consistent: bool = True) -> list[Item]:
         """See the port; 100 keys a call."""
@@ -195,7 +193,8 @@ class DynamoStore:
             for _ in range(_ROUNDS):
                 wanted = {self._name(table): {"Keys": left, "ConsistentRead": consistent}}
                 answer = self._read("get_many", "batch_get_item", RequestItems=wanted)
-                for item in map(from_wire, answer["Responses"].get(self._name(table), [])):
+                for wire in part("get_many", answer, "Responses", dict).get(self._name(table), []):
+                    item = item_of("get_many", wire)
                     found[table.identity(item)] = item
                 left = answer.get("UnprocessedKeys", {}).get(self._name(table), {}).get("Keys", [])
                 if not left:
@@ -239,7 +238,7 @@ class DynamoStore:
         start: Wire = {}
         while True:
             answer = self._read(operation, operation, **arguments, **start)
-            yield from map(from_wire, answer["Items"])
+            yield from (item_of(operation, wire) for wire in part(operation, answer, "Items", list))
             if "LastEvaluatedKey" not in answer:
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
@@ -273,26 +272,3 @@ def _if(condition: Condition | None, expressions: Expressions) -> Wire:
     """Return the arguments of a condition together with what else the expressions hold."""
     wanted = {} if condition is None else {"ConditionExpression": expressions.condition(condition)}
     return {**wanted, **expressions.arguments()}
-
-
-def _units(answer: Mapping[str, Any]) -> float:
-    consumed = answer.get("ConsumedCapacity") or {}
-    parts = consumed if isinstance(consumed, list) else [consumed]
-    return float(sum(part.get("CapacityUnits", 0.0) for part in parts))
-
-
-def _translated(operation: str, response: Mapping[str, Any]) -> StoreError:
-    """Return the port's error for a server's."""
-    code = response.get("Error", {}).get("Code", "")
-    said = f"{operation}: {code}: {response.get('Error', {}).get('Message', '')}"
-    reasons = {reason.get("Code") for reason in response.get("CancellationReasons", [])}
-    if code == "ConditionalCheckFailedException" or "ConditionalCheckFailed" in reasons:
-        return ConditionFailed(f"{operation}: the condition does not hold")
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code in _SLOW_DOWN or status >= 500:
-        return Throttled(said)
-    if code in ("UnknownOperationException", "UnknownOperation"):
-        return Unsupported(f"{operation}: this server does not know the operation")
-    if "size" in said and "exceeded" in said:
-        return ItemTooLarge(said)
-    return StoreError(said)

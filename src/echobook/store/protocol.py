@@ -227,7 +227,7 @@ class TwoTables:
             if not self.live(item):
                 continue
             try:
-                texts[reference] = self.unseal(item["c"], reference)
+                texts[reference] = self.unseal(item.get("c", ""), reference)
             except SealBroken:
                 self.tally.broken += 1
         whole = {"ev": frozenset({str(Code.EXPECT)}), "refs": frozenset(texts)}
@@ -250,12 +250,16 @@ class TwoTables:
         return True
 
     def read(self, interaction: str) -> bytes | None:
-        """Return the context vector, or None: missing, expired, broken, or the store failed. Never raises."""
+        """Return the context vector, or None: missing, expired, broken, or the store failed.
+
+        Raises nothing, whatever the tables hold: a damaged item is a broken seal, and back-ends raise
+        StoreError only, also for an answer that makes no sense.
+        """
         try:
             item = self.store.get(VECTORS, VECTORS.key(interaction))
             if item is None or not self.live(item):
                 return None
-            return self.unseal(item["v"], f"{interaction}#vector")
+            return self.unseal(item.get("v", ""), f"{interaction}#vector")
         except SealBroken:
             self.tally.broken += 1
         except StoreError:

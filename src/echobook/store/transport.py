@@ -127,7 +127,7 @@ class Sender:
     """Signs and sends calls to one endpoint; each thread keeps a connection."""
 
     def __init__(self, endpoint: str, *, credentials: Credentials, region: str, timeout_s: float) -> None:
-        self._endpoint, self._parts = endpoint, urlsplit(endpoint)
+        self.endpoint, self._parts = endpoint, urlsplit(endpoint)
         self._credentials, self._region, self._timeout = credentials, region, timeout_s
         self._local, self._lock = threading.local(), threading.Lock()
         self._open: set[socket.socket] = set()
@@ -153,9 +153,9 @@ class Sender:
             connection.sendall(self.message(operation, body, int(time.time())))
             status, content, again = read_answer(connection)
         except TimeoutError as error:
-            raise ReadTimeoutError(endpoint_url=self._endpoint, error=error) from error
+            raise ReadTimeoutError(endpoint_url=self.endpoint, error=error) from error
         except (OSError, ValueError, EOFError) as error:
-            raise ConnectionClosedError(endpoint_url=self._endpoint, error=error) from error
+            raise ConnectionClosedError(endpoint_url=self.endpoint, error=error) from error
         finally:
             if not again:
                 self._drop(connection)
@@ -167,7 +167,7 @@ class Sender:
             try:
                 held = self._local.connection = _opened(self._parts, self._timeout)
             except OSError as error:
-                raise EndpointConnectionError(endpoint_url=self._endpoint, error=error) from error
+                raise EndpointConnectionError(endpoint_url=self.endpoint, error=error) from error
             with self._lock:
                 self._open.add(held)
         return held
@@ -186,6 +186,24 @@ class Sender:
             connection.close()
 
 
+def answered(operation: str, status: int, content: bytes, *, endpoint: str) -> dict[str, Any]:
+    """Return the answer in some content.
+
+    Raises ClientError for a status other than 200, whatever the content is (a proxy answers in HTML), and
+    ConnectionClosedError for content that is no JSON object.
+    """
+    try:
+        found = _decode(content.decode() or "{}")
+    except ValueError:
+        found = None
+    if status != 200:
+        raise ClientError(_failure(found if isinstance(found, dict) else {}, status), operation)
+    if not isinstance(found, dict):
+        error = f"{len(content)} bytes of content are no JSON object"
+        raise ConnectionClosedError(endpoint_url=endpoint, error=error)
+    return found
+
+
 class _QuickCalls:
     """First base of a client's class: makes the calls through `sender`."""
 
@@ -193,10 +211,7 @@ class _QuickCalls:
 
     def _make_api_call(self, operation_name: str, api_params: Mapping[str, Any]) -> dict[str, Any]:
         status, content = self.sender.send(operation_name, _encode(api_params).encode())
-        answer: dict[str, Any] = _decode(content.decode() or "{}")
-        if status != 200:
-            raise ClientError(_failure(answer, status), operation_name)
-        return answer
+        return answered(operation_name, status, content, endpoint=self.sender.endpoint)
 
     def close(self) -> None:
         self.sender.close()
@@ -208,7 +223,8 @@ def _failure(answer: Mapping[str, Any], status: int) -> Any:
     code = str(answer.get("__type", status)).rsplit("#", 1)[-1]
     message = answer.get("message", answer.get("Message", ""))
     parsed = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return {**parsed, "CancellationReasons": answer.get("CancellationReasons", [])}
+    reasons = answer.get("CancellationReasons")
+    return {**parsed, "CancellationReasons": reasons if isinstance(reasons, list) else []}
 
 
 def quick_client(endpoint: str | None, *, region: str | None, timeout_s: float, settings: Config) -> Any:
