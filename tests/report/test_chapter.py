@@ -60,6 +60,47 @@ def test_finish_writes_what_was_recorded(chapter, checkout, tmp_path, monkeypatc
     assert str(checkout) not in target.read_text(encoding="utf-8")
 
 
+def test_a_chapter_is_a_default_run_of_seed_zero_unless_said(checkout):
+    results = Chapter("small-talk").results()
+    assert (results.profile, results.seed, results.parameters, results.datasets) == ("default", 0, {}, [])
+
+
+def test_scores_weights_groups_and_times_are_kept_as_given(chapter):
+    scores = (score for score in np.array([0.123456789, 2.0]))
+    value = chapter.record(
+        "score/new", 0.5, unit="s", items=scores, weights=(1, 2.5), groups=np.array([7, 7]), timing=True
+    )
+    metric = chapter.results().metric("score/new")
+    assert (value, metric.value, metric.unit, metric.n) == (0.5, 0.5, "s", 2)
+    assert (metric.items, metric.weights, metric.groups) == ([0.123457, 2.0], [1.0, 2.5], [7, 7])
+    assert metric.timing
+    chapter.record("score/old", 1, unit="s")
+    plain = chapter.results().metric("score/old")
+    assert (plain.n, plain.items, plain.weights, plain.groups, plain.timing) == (
+        None,
+        None,
+        None,
+        None,
+        False,
+    )
+
+
+def test_a_refused_figure_is_not_kept(chapter):
+    with pytest.raises(ReportError):
+        chapter.record("score/new", math.nan, unit="points")
+    with pytest.raises(ReportError):
+        chapter.record("score/old", 1.0, unit="points", n=0)
+    assert chapter.results().metrics == {}
+    chapter.record("score/new", 1.0, unit="points")
+    assert chapter.results().value("score/new") == 1.0
+
+
+def test_data_sets_are_listed_by_name(chapter):
+    for name in ("words", "apples", "talk", "birds"):
+        chapter.use(SimpleNamespace(**{**vars(USE), "name": name}))
+    assert [used.name for used in chapter.results().datasets] == ["apples", "birds", "talk", "words"]
+
+
 def test_frozen_weights_are_not_counted(chapter):
     module = torch.nn.Linear(3, 2)
     module.bias.requires_grad_(False)
@@ -139,6 +180,18 @@ def test_a_public_run_must_answer_its_claims(checkout):
     with pytest.raises(ReportError, match="small-talk, claim C1: this run did not record score/old"):
         chapter.finish()
     assert not (checkout / "_build").exists()
+
+
+def test_only_claims_that_can_be_tested_must_be_answered(checkout, claims_text, tmp_path, monkeypatch):
+    monkeypatch.setenv("ECHOBOOK_RESULT", str(tmp_path / "result.json"))
+    claims = checkout / "data" / "claims" / "small-talk.yml"
+    claims.write_text(claims_text.replace("- id: C2", "  not_testable: no data\n- id: C2"), encoding="utf-8")
+    Chapter("small-talk", profile="public").finish()
+    assert read_results(tmp_path / "result.json").metrics == {}
+    claims.write_text(claims_text, encoding="utf-8")
+    with pytest.raises(ReportError, match=r"claim C1: this run did not record score/new, score/old"):
+        Chapter("small-talk", profile="paper").finish()
+    Chapter("small-talk", profile="default").finish()  # a small run may leave claims open
 
 
 def test_record_of_an_earlier_run_survives_a_refusal(checkout, tmp_path, monkeypatch):

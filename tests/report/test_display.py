@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -10,23 +11,26 @@ import pytest
 from bs4 import BeautifulSoup
 
 from echobook.metrics import statistics
+from echobook.report.claims import parse_claims
 from echobook.report.display import (
     CLASSES,
     Html,
     badge,
     cost_text,
     figure,
+    outcome_text,
     range_text,
     stamp,
     strip_volatile,
+    verdict_box,
     volatile,
 )
 from echobook.report.errors import ReportError
 from echobook.report.figures import figure_style, palette
-from echobook.report.results import Cost
+from echobook.report.results import Cost, Dataset
 from echobook.report.source import show_source
 from echobook.report.tables import table
-from echobook.report.verdicts import VERDICTS
+from echobook.report.verdicts import VERDICTS, TestOutcome, judge_claims
 from echobook.sphinx.rows import minutes_text
 
 
@@ -77,6 +81,139 @@ def test_stamp_names_everything_and_hides_what_changes(make):
     assert strip_volatile(stamp(one).markup) == strip_volatile(stamp(other).markup)
     assert "uncommitted changes" in stamp(other).markup
     assert repr(stamp(one)) == repr(stamp(other))
+
+
+def test_every_verdict_has_the_class_the_stylesheet_knows():
+    assert CLASSES == {
+        "reproduced": "verdict-reproduced",
+        "partly reproduced": "verdict-partly",
+        "not reproduced": "verdict-not",
+        "not testable here": "verdict-untestable",
+        "not yet recorded": "verdict-pending",
+    }
+    style = (Path(__file__).parents[2] / "book" / "_static" / "custom.css").read_text(encoding="utf-8")
+    coloured = set(re.findall(r"\.echobook-verdict\.(verdict-\w+)", style))
+    assert {CLASSES[verdict] for verdict in VERDICTS[:3]} <= coloured <= set(CLASSES.values())
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(0.001, 3, "0.001"), (-0.001, 3, "−0.001"), (0.00099, 3, "0.00099"), (0.4, 0, "0.4"), (1.0, 0, "1")],
+)
+def test_figures_at_the_last_digit_shown(value, digits, text):
+    assert figure(value, digits) == text
+
+
+def test_no_range_from_one_end():
+    assert range_text(1.0, None) == range_text(None, 1.0) == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, "gain in all: 0.500 points [0.100, 0.900], 2 seeds"),
+        ({"seeds": (3,), "low": None, "high": None}, "gain in all: 0.500 points, 1 seed"),
+        ({"unit": ""}, "gain in all: 0.500 [0.100, 0.900], 2 seeds"),
+        ({"estimate": -0.25, "low": -0.5}, "gain in all: −0.250 points [−0.500, 0.900], 2 seeds"),
+    ],
+)
+def test_figure_of_a_test(fields, text):
+    outcome = TestOutcome(
+        **{
+            "name": "gain-in-all",
+            "estimate": 0.5,
+            "low": 0.1,
+            "high": 0.9,
+            "level": 0.95,
+            "standard_errors": 1.0,
+            "p_value": None,
+            "share_of_seeds": 1.0,
+            "seeds": (0, 1),
+            "values": (0.4, 0.6),
+            "unit": "points",
+            "verdict": "reproduced",
+            **fields,
+        }
+    )
+    assert outcome_text(outcome) == text
+
+
+def stamped(results):
+    section = BeautifulSoup(stamp(results).markup, "html.parser").section
+    names, texts = (([cell.get_text() for cell in section.find_all(tag)]) for tag in ("dt", "dd"))
+    changing = {dt.get_text() for dt in section.find_all("dt") if dt.find_next("dd").find("data")}
+    return dict(zip(names, texts, strict=True)), changing
+
+
+def test_every_line_of_the_stamp(make):
+    results = make(commit="1234567890" * 4, dirty=True)
+    results.environment.threads = 2
+    results.environment.packages = {"python": "3.11.7", "torch": "2.1<3"}
+    results.cost = Cost(wall_seconds=2.5, cpu_seconds=1.25, peak_memory_mib=99.6, kept_cpu_seconds=7.0)
+    use = {"version": "v1", "sha256": "c" * 64, "source": "s"}
+    results.datasets = [
+        Dataset(name="talk", licence="CC0 & more", rows={"train": 12_345, "test": 6}, **use),
+        Dataset(name="words", licence="MIT", rows={"all": 7}, **use),
+    ]
+    lines, changing = stamped(results)
+    assert lines == {
+        "Run": "small-talk, profile public, seed 0",
+        "Commit": "123456789012, with uncommitted changes",
+        "Sources": "sha256 aaaaaaaaaaaa",
+        "Lock": "sha256 bbbbbbbbbbbb",
+        "Data": "talk v1 (sha256 cccccccccccc; CC0 & more; rows: train 12,345, test 6); "
+        "words v1 (sha256 cccccccccccc; MIT; rows: all 7)",
+        "Packages": "python 3.11.7, torch 2.1<3",
+        "Hardware": "some CPU, 2 cores, 2 threads",
+        "Cost": "1.2 CPU-s, 2.5 s, 100 MiB; read results that took 7.0 CPU-s",
+        "Date": "2025-01-01",
+    }
+    assert changing == {"Commit", "Sources", "Hardware", "Cost", "Date"}
+
+
+def test_a_clean_stamp_without_data_on_one_thread(make):
+    lines, _ = stamped(make())
+    assert (lines["Commit"], lines["Data"]) == ("000000000000", "none")
+    assert lines["Hardware"] == "some CPU, 2 cores, 1 thread"
+    assert lines["Cost"] == "1.2 CPU-s, 1.5 s, 100 MiB"
+
+
+def test_only_the_content_of_changing_figures_is_stripped():
+    markup = f"<p>{volatile('5 s')} and 6 s, {volatile('7' + chr(10) + 's')}</p>"
+    empty = '<data class="echobook-volatile" value=""></data>'
+    assert strip_volatile(markup) == f"<p>{empty} and 6 s, {empty}</p>"
+    assert repr(Html(markup)) == "and 6 s,"
+
+
+def test_cost_is_the_mean_time_and_the_largest_memory(make):
+    runs = [make(), make()]
+    for run, seconds, memory in zip(runs, (1000.0, 3000.0), (2000.0, 1000.0), strict=True):
+        run.cost = Cost(wall_seconds=1.0, cpu_seconds=seconds, peak_memory_mib=memory)
+        run.parameter_counts = {"head": 1_000, "body": 234}
+    assert cost_text(runs) == (
+        "Cost of one recorded run: 2,000 CPU-s, 2,000 MiB of memory, 1,234 parameters."
+    )
+    runs[0].parameter_counts = {}
+    assert cost_text(runs) == "Cost of one recorded run: 2,000 CPU-s, 2,000 MiB of memory."
+    assert cost_text([]) == "Cost: not yet recorded."
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "no recorded run yet"), (1, "1 recorded public run"), (2, "2 recorded public runs")],
+)
+def test_box_says_how_many_runs_are_behind_it(make, claims_text, count, said):
+    claims = parse_claims(claims_text, "x.yml")
+    results = [make(seed=seed) for seed in range(count)]
+    box = verdict_box(judge_claims(claims, results), results)
+    assert f"Verdicts ({said})" in repr(box).replace("( ", "(").replace(" )", ")")
+    soup = BeautifulSoup(box.markup, "html.parser")
+    assert [(link["href"], link.get_text()) for link in soup.find_all("a")] == [
+        ("#small-talk-c1", "C1"),
+        ("#small-talk-c2", "C2"),
+    ]
+    assert soup.find_all("li")[1].get_text() == "– not testable here C2 It scales to < 1 s."
+    assert soup.find_all("p")[1].get_text() == cost_text(results)
 
 
 def test_html_escapes_and_prints_as_text():

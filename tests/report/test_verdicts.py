@@ -348,6 +348,13 @@ def test_items_that_cannot_answer_are_refused(make, fields, items, message):
         measure(test, [make({"a": 3.0, "b": 2.0}, items=items)])
 
 
+@pytest.mark.parametrize("over", ["items", "groups"])
+def test_items_without_any_weight_have_no_mean(make, over):
+    result = make({"a": 0.0}, items={"a": [1.0, 2.0]}, weights={"a": [0.0, 0.0]}, groups={"a": [1, 2]})
+    with pytest.raises(ClaimsError, match="a: per-item scores average to nan, but the value is 0"):
+        measure(criterion(interval={"method": "bootstrap", "over": over}), [result])
+
+
 def test_division_by_zero_and_missing_metric_are_refused(make):
     with pytest.raises(ClaimsError, match="test t: ratio against b, which is 0"):
         measure(criterion(comparison="ratio", against="b"), [make({"a": 1.0, "b": 0.0})])
