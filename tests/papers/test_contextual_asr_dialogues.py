@@ -181,6 +181,17 @@ def test_noise_has_the_level_asked_for(vocabulary):
         assert 10 * torch.log10(clean.var() / (dirty - clean).var()) == pytest.approx(10, abs=0.3)
 
 
+def test_the_noise_of_a_turn_is_never_the_turn_itself(vocabulary):
+    """Two turns with different tones: half of the draws would be the turn itself, and leave no trace."""
+    turns = make_turns(vocabulary, "test", entity=2, general=0, seed=0)
+    tone = torch.sin(torch.arange(4000) * 0.3), torch.sin(torch.arange(4000) * 1.1)
+    for seed in range(20):
+        mixed = noisy(Material(tuple(turns), tone, ("x", "y")), (0.0, 0.0), seed=seed)
+        heard = torch.fft.rfft(mixed[1]).abs()
+        places = [round(angle / (2 * torch.pi) * 4000) for angle in (0.3, 1.1)]
+        assert min(float(heard[p - 3 : p + 4].max()) for p in places) > 50
+
+
 def test_without_flite_the_refusal_names_the_package(vocabulary, monkeypatch):
     monkeypatch.setenv("PATH", "")
     turns = make_turns(vocabulary, "test", entity=1, general=0, seed=0)

@@ -2,12 +2,14 @@
 
 import copy
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from echobook.metrics.wer import ErrorCounts, total
+from echobook.papers.contextual_asr import experiment
 from echobook.papers.contextual_asr.evaluation import (
     comparison,
     error_rate,
@@ -24,7 +26,13 @@ from echobook.papers.contextual_asr.experiment import (
     train_recogniser,
 )
 from echobook.papers.contextual_asr.parts import CarryOver, Combiner
-from echobook.papers.contextual_asr.training import Listing, carry_lister, lister, reply_catalogue
+from echobook.papers.contextual_asr.training import (
+    GUIDANCE,
+    Listing,
+    carry_lister,
+    lister,
+    reply_catalogue,
+)
 from echobook.papers.contextual_asr.turns import previous_words
 from echobook.speech.biasing.flite import FliteMissing
 from echobook.speech.biasing.search import Candidate, SearchSettings
@@ -257,3 +265,32 @@ def test_the_comparison_is_relative_to_one_method(world):
     assert frame.loc[0, "names"] == 1
     assert frame.loc[0, "names, relative"] == 0
     assert sum(words) == total(wrong.part(entity=True)).words
+
+
+def test_lists_longer_than_a_split_are_refused(bench):
+    held = len(bench.world.vocabulary.entries["test"])
+    assert {len(own) for own in bench.lists("test", held - 1, seed=0)} == {held - 1}
+    with pytest.raises(ValueError, match=f"split 'test' has {held} entries; {held - 1} at most"):
+        bench.lists("test", held, seed=0)
+
+
+def test_settings_of_one_model_replace_the_benchs(bench):
+    still = replace(PLAN, peak_rate=1e-12)
+    found = bench.trained([], frozen=False, settings=still)
+    moved = bench.trained([], frozen=False)
+    gaps = [
+        max(
+            float((a - b).detach().abs().max())
+            for a, b in zip(m.base.parameters(), bench.base.parameters(), strict=True)
+        )
+        for m in (found, moved)
+    ]
+    assert gaps[0] < 1e-9 < gaps[1]
+
+
+@pytest.mark.parametrize(("scrambled", "weight"), [(True, 0.0), (False, GUIDANCE)])
+def test_on_random_lists_nothing_is_guided(bench, monkeypatch, scrambled, weight):
+    seen = []
+    monkeypatch.setattr(experiment, "train_context", lambda *a, guidance, **k: seen.append(guidance))
+    bench.trained(["encoder"], listing=Listing(rows=(2,), scrambled=scrambled))
+    assert seen == [weight]

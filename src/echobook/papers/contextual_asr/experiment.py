@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from echobook.data.fetch import fetch
 from echobook.data.generators.spoken_names import spoken_names
 from echobook.data.names import load_names
 from echobook.data.pronunciations import load_pronunciations
-from echobook.data.registry import public_use
 from echobook.data.types import DatasetUse
 from echobook.papers.contextual_asr.acts import ActFusion, selected
 from echobook.papers.contextual_asr.context import ContextEncoder
@@ -33,6 +32,7 @@ from echobook.papers.contextual_asr.model import ContextualTransducer
 from echobook.papers.contextual_asr.parts import Adapter, CarryOver, Combiner
 from echobook.papers.contextual_asr.training import (
     ALL_KINDS,
+    GUIDANCE,
     Lessons,
     Lister,
     Listing,
@@ -112,11 +112,6 @@ def load_vocabulary(corpus: str, *, seed: int) -> tuple[Vocabulary, tuple[Datase
     listed = [[n for n in own if n not in UNSPOKEN] for own in (names.surnames, names.first)]
     found = build_vocabulary(spoken.words, common, *listed, seed=seed, most_surnames=6000, most_first=1200)
     return found, (spoken.use, names.use)
-
-
-def words_use(count: int) -> DatasetUse:
-    """The list of common words and the scored hypotheses are one data set, used in one form."""
-    return public_use("fbai_deep_bias", {"test-clean": count})
 
 
 def build_world(
@@ -233,13 +228,14 @@ class Bench:
         kinds: bool = True,
         frozen: bool = True,
         acts: Sequence[str] = (),
-        steps: int | None = None,
+        settings: TrainingSettings | None = None,
     ) -> ContextualTransducer:
         """A model with parts at these places, trained on the adaptation turns.
 
         Without places and not frozen this is plain fine-tuning of the base, without context. An unfrozen
         model trains a copy of the base. acts: "early", "late" or both for a fusion of dialogue acts, which is
-        trained with the parts.
+        trained with the parts. settings: other ones than the bench's. On random lists there is no guidance,
+        which would teach the parts to look away from them.
         """
         base = self.base if frozen else copy.deepcopy(self.base).requires_grad_(True)
         with _seeded(self.settings.seed + 1):
@@ -250,12 +246,13 @@ class Bench:
         drawn = listing or Listing(rows=self.rows)
         lists = [self._lists(split, drawn, kind) if places else None for split in ("adapt", "dev")]
         data = self.world.features if model.hears_anew else self.encodings
-        settings = replace(self.settings, steps=steps) if steps else self.settings
         lessons = [
             Lessons(self.world.turns(s), data[s], self.paths[s], [spoken_spans(e.labels) for e in data[s]])
             for s in ("adapt", "dev")
         ]
-        train_context(model, lessons[0], lists[0], lessons[1], lists[1], settings)
+        guidance = 0.0 if drawn.scrambled else GUIDANCE
+        chosen = settings or self.settings
+        train_context(model, lessons[0], lists[0], lessons[1], lists[1], chosen, guidance=guidance)
         return model
 
     def _fusion(self, acts: Sequence[str]) -> ActFusion | None:
@@ -272,9 +269,11 @@ class Bench:
         return lister(self.world.vocabulary, split, turns, listing)
 
     def lists(self, split: str, rows: int, *, seed: int, alike: float = 0.3) -> list[tuple[Entry, ...]]:
-        """Lists of a split's turns for recognition, the truth always in."""
+        """Lists of a split's turns for recognition, the truth always in. Raises ValueError for long ones."""
         rng = np.random.default_rng([seed, rows])
         draw, names = Draw(rows, alike, 1.0), NAMES.get(split, split)
+        if rows >= (held := len(self.world.vocabulary.entries[names])):
+            raise ValueError(f"lists of {rows}: split {names!r} has {held} entries; {held - 1} at most")
         return draw_lists(self.world.vocabulary, names, self.world.turns(split), draw, rng=rng)
 
     def selected(self, split: str, lists: Sequence[Sequence[Entry]]) -> list[tuple[Entry, ...]]:

@@ -87,7 +87,8 @@ def noisy(material: Material, snr_db: tuple[float, float], *, seed: int) -> list
     for i, audio in enumerate(material.audio):
         level = low + (high - low) * float(torch.rand((), generator=generator))
         if i % 2:
-            other = material.audio[int(torch.randint(len(material.audio), (), generator=generator))]
+            drawn = int(torch.randint(len(material.audio) - 1, (), generator=generator))
+            other = material.audio[drawn + (drawn >= i)]  # never the turn itself
             noise = loop_to_length(other, len(audio), generator=generator)
         else:
             noise = white_noise(len(audio), generator=generator)

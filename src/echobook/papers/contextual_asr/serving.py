@@ -47,7 +47,7 @@ def listed_entries(texts: Mapping[str, bytes], vocabulary: Vocabulary) -> list[E
     for reference, text in texts.items():
         kind = LISTS.get(reference.split("#")[1] if "#" in reference else "")
         if kind is not None:
-            found += [Entry(one.strip(), kind) for one in text.decode().split(",")]
+            found += [Entry(one.strip(), kind) for one in text.decode(errors="replace").split(",")]
     known = vocabulary.lexicon.words
     return [entry for entry in found if entry.text and all(word in known for word in entry.text.split())]
 

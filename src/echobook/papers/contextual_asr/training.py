@@ -183,16 +183,18 @@ def train_context(
     dev: Lessons,
     dev_lists: Lister | None,
     settings: TrainingSettings,
+    *,
+    guidance: float = GUIDANCE,
 ) -> History:
     """Train what the model leaves trainable, stopped on the development turns' loss with fixed lists.
 
-    `lists` None: no context, plain fine-tuning.
+    `lists` None: no context, plain fine-tuning. guidance: weight of the loss of attention.
     """
     held = [collate(part) for part in _chunks(dev.heard, 64)]
 
     def step(m: Any, batch: Batch) -> Tensor:
         rng = np.random.default_rng(int(torch.randint(2**31, ())))  # follows the seed of the step
-        return _context_loss(m, batch, lessons, lists, rng, guidance=GUIDANCE)
+        return _context_loss(m, batch, lessons, lists, rng, guidance=guidance)
 
     def held_loss(m: Any, batch: Batch) -> Tensor:
         return _context_loss(m, batch, dev, dev_lists, np.random.default_rng(0))
