@@ -10,6 +10,7 @@ from echobook.papers.context_store import timing
 from echobook.papers.context_store.costs import Cost, cost_of
 from echobook.papers.context_store.expiry import age
 from echobook.papers.context_store.faults import (
+    MAY_LACK_THE_LIST,
     SCENARIOS,
     SURVIVED,
     FaultCount,
@@ -17,11 +18,14 @@ from echobook.papers.context_store.faults import (
     count_faults,
     expected_vectors,
 )
+from echobook.papers.context_store.nonsense import NonsenseClient
 from echobook.papers.context_store.races import VARIANTS, race, rates
 from echobook.papers.context_store.timing import CALLS, latencies, simulate
+from echobook.store.dynamodb import DynamoStore
 from echobook.store.errors import StoreError
 from echobook.store.events import Code
 from echobook.store.interleave import Outcome
+from echobook.store.protocol import VECTORS
 from echobook.store.vectors import hashed_trigrams
 
 STREAM = interactions(seed=3, count=80, follow_ups=0.5)
@@ -121,6 +125,27 @@ def test_the_right_vectors_are_of_all_texts_or_of_all_but_the_list():
     assert hashed_trigrams(dict(sorted(texts.items()))) in found
     short = {ref: text for ref, text in sorted(texts.items()) if "utterance" in ref or "reply" in ref}
     assert found == {hashed_trigrams(dict(sorted(texts.items()))), hashed_trigrams(short)}
+    assert expected_vectors(one, whole=True) == {hashed_trigrams(dict(sorted(texts.items())))}
+
+
+def test_unknown_names_and_empty_streams_are_named():
+    with pytest.raises(StoreError, match="fault 'x': expected one of no fault, "):
+        count_faults("x", repetitions=1, seed=0)
+    with pytest.raises(StoreError, match="design 'x': expected one of two-tables, "):
+        cost_of("x", STREAM)
+    with pytest.raises(StoreError, match="at least one interaction"):
+        cost_of("two-tables", [])
+
+
+def test_a_server_of_nonsense_is_met_with_each_of_its_answers():
+    """Each answer is refused as the store's error, and a read of the recogniser then gives nothing."""
+    for answer in NonsenseClient.ANSWERS:
+        client = NonsenseClient(np.random.default_rng(0))
+        client.ANSWERS = (answer,)
+        with pytest.raises(StoreError):
+            DynamoStore(client).get(VECTORS, VECTORS.key("i"))
+    counted = count_faults("server answers nonsense", repetitions=30, seed=2)
+    assert counted == FaultCount(nothing=30)
 
 
 def test_faults_are_counted_as_what_they_are(monkeypatch):
@@ -133,15 +158,25 @@ def test_faults_are_counted_as_what_they_are(monkeypatch):
     def raising(scene: Scene):
         raise StoreError("on purpose")
 
+    def crashing(scene: Scene):
+        """A recogniser's read that fails with anything but the store's errors, as a broken back-end would."""
+        scene.store = None
+
+    def without_the_list(scene: Scene):
+        scene.play([event for event in scene.interaction.events if event.code != Code.CONTEXT])
+
     for scenario, expected in (
         (poisoned, FaultCount(wrong=3)),
         (raising, FaultCount(raised=3)),
+        (crashing, FaultCount(raised=3)),
+        (without_the_list, FaultCount(wrong=3)),
         (lambda scene: None, FaultCount(nothing=3)),
         (lambda scene: scene.play(), FaultCount(right=3)),
     ):
         monkeypatch.setitem(SCENARIOS, "test", scenario)
         assert count_faults("test", repetitions=3, seed=0) == expected
-    assert set(SCENARIOS) >= SURVIVED
+    monkeypatch.delitem(SCENARIOS, "test")
+    assert set(SCENARIOS) >= SURVIVED >= MAY_LACK_THE_LIST
 
 
 def test_what_is_old_cannot_be_read_and_what_is_young_can():

@@ -7,6 +7,7 @@ import pandas as pd
 
 from echobook.data.generators.interactions import Interaction, interactions
 from echobook.store.designs import DESIGNS
+from echobook.store.errors import StoreError
 from echobook.store.events import Event
 from echobook.store.memory import MemoryStore
 from echobook.store.port import Store
@@ -37,7 +38,14 @@ def play(design: TwoTables, stream: Sequence[Interaction]) -> None:
 
 
 def cost_of(name: str, stream: Sequence[Interaction], *, opened: Callable[[], Store] = MemoryStore) -> Cost:
-    """Return what a design named in `DESIGNS` pays for a stream, on a fresh store from `opened`."""
+    """Return what a design named in `DESIGNS` pays for a stream, on a fresh store from `opened`.
+
+    Raises StoreError for an unknown name or a stream without interactions.
+    """
+    if name not in DESIGNS:
+        raise StoreError(f"design {name!r}: expected one of {', '.join(DESIGNS)}")
+    if not stream:
+        raise StoreError(f"design {name!r}: expected at least one interaction to take the mean of, got none")
     store, tally = opened(), Tally()
     design = DESIGNS[name](store, KeyRing.generate(), lambda: START_S, hashed_trigrams, tally=tally)
     play(design, stream)
