@@ -26,7 +26,7 @@
 # No deployed model is described in full by its authors. We read the article and the papers on CATT, on adapters,
 # on dialogue acts {cite}`chang2023dialog` and on trie-based biasing {cite}`le2021contextualized` in full, and of
 # carry-over the abstract. Speech is *synthetic* here, test and training come from one synthesiser, the recogniser
-# is thousands of times smaller than theirs, and names come from lists.
+# is tens of times smaller than theirs and has heard an hour or two of speech, and names come from lists.
 # :::
 #
 # With twenty entries listed, shallow fusion lowers the errors of follow-up turns by a share of
@@ -144,6 +144,8 @@ chapter.verdict_box()
 # Words come from a beam search through a lexicon tree with unigram priors. All names share one low prior. That
 # is how *Bauer* becomes *power*: the acoustics hardly differ, the priors do.
 #
+# The predictor emits one phoneme at a time.
+#
 # **Context** is a list of entries. Their phonemes go through a small bidirectional LSTM; each phoneme of an entry is a
 # row $c_k$, with a vector for the entry's kind, and a learned row `<no_bias>` is always listed first. (In the paper an
 # entry of a few word-pieces is one row.) **An adapter** adds to a stream $s$ of the frozen
@@ -167,10 +169,25 @@ show_source(Adapter)
 show_source(attention_targets)
 
 # %% [markdown]
-# **CATT's combiner** is trained together with the whole model, $s' = s + \mathrm{FF}([\mathrm{LN}(s);
-# \mathrm{LN}(\text{attended})])$, and **carry-over** attends to the words of the assistant's last reply through a
-# gate. **Shallow fusion** leaves the network alone: each phoneme that goes on matching a listed entry earns a
-# bonus, and a match that breaks off gives it back. Worked by hand for one entry, *bauer*:
+# **CATT's combiner** is trained together with the whole model. With $c$ for what the stream attends to (the sum over
+# $k$ above, from several heads), LN for layer normalisation and FF for a small feed-forward network,
+#
+# $$s' = s + \mathrm{FF}\big([\mathrm{LN}(s); \mathrm{LN}(c)]\big),$$ (eq-contextual-asr-combiner)
+#
+# **Carry-over** attends to the words of the assistant's last reply, through a gate,
+#
+# $$s' = s + \sigma\big(W_g[s; c]\big)\odot W c .$$ (eq-contextual-asr-carry-over)
+#
+# **A dialogue act** $a$ (what the assistant has just asked for, as a learned vector) is concatenated with the
+# features or with the encodings before the adapter asks its question: late fusion is $h' = h + W\,\mathrm{ReLU}(
+# \mathrm{FF}([h; a]))$. **Rescoring** adds to the recogniser's score of each candidate $y$ of a list a second one from
+# the words said before, $\log p(y\mid x) + f(y, \text{reply})$, where $f$ sums over the words of $y$ and is trained to
+# prefer the right candidate; the idea is in a patent on dialogue history (US 11,043,214), of which we read the first
+# claim.
+#
+# **Shallow fusion** leaves the network alone. Let $i_b$ be the number of phonemes of entry $b$ that have just been
+# matched. The potential $\mu = \delta\max_b i_b$ grows while a match goes on, each phoneme earns the change of $\mu$, and
+# so a match that breaks off gives its bonus back; a completed one keeps it. Worked by hand for one entry, *bauer*:
 
 # %%
 bauer = classes_of(["B", "AW", "ER"])
@@ -204,11 +221,14 @@ with figure_style():
 # ## Data
 #
 # Common words and names come from our own small vocabulary, or in the public profile from the CMU dictionary, a
-# list of surnames and the commonest words of LibriSpeech. Names are split first: those that train the recogniser,
-# those that train the context parts, and those of the test are different names. A share of the entries listed sounds like what is
-# said. Half of the general turns are *traps*: a common word one phoneme away from a name of the test.
+# list of first names and surnames and the commonest words of LibriSpeech. First names are what devices are called,
+# surnames are contacts or, with a noun such as *street*, places. Names are split first: those that train the recogniser,
+# those that train the context parts, and those of the test are different names. A share of the entries listed sounds
+# like what is said. In the public profile two test turns in three mean a listed entry. Half of the others are *traps*: a
+# common word one phoneme away from a name of the test.
 #
-# All turns are spoken by eSpeak NG, those of the test by voices that training never used. The public profile has the
+# All turns are spoken by eSpeak NG, those of the test by combinations of accent and variant that training never used
+# (each accent and each variant it has heard, in other combinations). The public profile has the
 # test spoken once more by flite, another synthesiser with voices built from recordings; where the Debian package
 # `flite` is missing, that profile refuses to run.
 
@@ -255,7 +275,7 @@ Audio(world.material["test"].audio[0].numpy(), rate=8000)
 # ## Experiment
 #
 # The recogniser is trained first, on general speech. It is then frozen, and every model with context is trained
-# on turns with other names. In these the truth is not always listed, so that a model must listen. The default profile
+# on turns with other names. In these the truth is left out one time in ten, so that a model must listen. The default profile
 # trains for a few steps only: all of this runs, and fusion shows what context is worth, but adapters learn little.
 
 # %%
@@ -515,8 +535,8 @@ with figure_style():
 
 # %% [markdown]
 # (contextual-asr-c10)=
-# **Late and wrong context.** Context that is not ready when the user speaks is not used: then no part runs, and
-# the result is the recogniser's own to the last bit. Wrong context is the list of another dialogue: recorded, the share
+# **Late and wrong context.** Context that is not ready when the user speaks is not used: for adapters on the frozen
+# recogniser no part runs then, and the result is the recogniser's own to the last bit. Wrong context is the list of another dialogue: recorded, the share
 # of wrong turns is {result}`contextual-asr:wrong/turn-error/enc-pred|.2f` with it and
 # {result}`contextual-asr:follow-up/turn-error/none|.2f` without any.
 
@@ -600,10 +620,11 @@ with figure_style():
 
 # %% [markdown]
 # (contextual-asr-c16)=
-# **Dialogue acts.** What the assistant has just done, here whether and what it asked for, is joined to the encodings
-# and so guides the query; and of the list only entries of the kind asked for are read {cite}`chang2023dialog`.
+# **Dialogue acts.** What the assistant has just done, here whether and what it asked for, is concatenated with the
+# encodings (*guided*) or with features and encodings (*guided-early-late*, public profile) and so guides the query; and
+# of the list only entries of the kind asked for are read {cite}`chang2023dialog`.
 # *acts* has no list at all, *enc-selected* reads the selected list without being guided, *guided-all* is guided but
-# reads the whole list. A first turn has the default act, which selects nothing.
+# reads the whole list. A first turn has the default act, which leaves the list whole.
 
 
 # %%
@@ -675,7 +696,7 @@ if corpus == "public":
 # (contextual-asr-c6)=
 # (contextual-asr-c8)=
 # **What the adapter needs.** *no-null*: without the `<no_bias>` row. *random*: trained with lists of random phonemes, so
-# that it can learn nothing from content. *no-types*, *no-alike*: without the vector of the kind, without sound-alikes in
+# that it can learn nothing from content, and without guidance, which would only teach it to look away. *no-types*, *no-alike*: without the vector of the kind, without sound-alikes in
 # training. *fine-tuned*: no context at all, the whole recogniser trained on the same turns. Recorded word error rates on
 # general turns: {result}`contextual-asr:general/wer/none|.2f` without context, {result}`contextual-asr:general/wer/enc-pred|.2f`
 # with the adapter, {result}`contextual-asr:general/wer/no-null|.2f` with the adapter that has no such row,
@@ -731,8 +752,8 @@ if other_voices == "flite":
 
 # %% [markdown]
 # **Cost.** A list is encoded once per turn, before the user speaks, and kept. What is left in the turn is one
-# attention per frame (*frame*) and one per step of the search; *whole turn* is the CPU time of recognising one turn
-# with both adapters, as a share of the time that the turn lasts; recorded, it is
+# attention per frame (*frame*) and one per step of the search; *whole turn* is the CPU time of the search with both
+# adapters, from encodings and a list that are ready, as a share of the time that the turn lasts; recorded, it is
 # {result}`contextual-asr:cost/real-time/1000|.3f` with a thousand entries.
 
 
@@ -809,8 +830,19 @@ chapter.claims_table()
 #   phonemes (theirs whole entries), the encoder's query sees five frames, and they are trained along one path with
 #   guided attention (theirs: by the transducer loss alone). Guidance may favour one place over another.
 # - **Training lists** have at most a hundred entries, also where the test lists more (theirs: 300).
-# - **CATT** is trained from the trained recogniser on, with a residual path around one block of attention; the
-#   paper trains four blocks from scratch with a pre-trained text encoder.
+# - **CATT** is trained from the trained recogniser on, guided, and along the one path that this recogniser took at
+#   first, with a residual path around one block of attention, without biases and activations in its maps; the
+#   paper trains four blocks from scratch with a pre-trained text encoder. Fine-tuning follows that one path, too.
+# - **Learning rates.** Adapters, CATT and fine-tuning have a rate each: of two or three tried on development turns of a
+#   seed that is not recorded, the one with the fewest wrong turns.
+# - **Size.** The adapters have nearly half as many weights as our small recogniser; in the paper they are a very small
+#   part of it.
+# - **Dialogues.** Carry-over and rescoring see the assistant's last reply; what the user said before (in the article
+#   and in the patent) does not exist here. A reply always offers two names and, where the user means an entry, names it,
+#   so carry-over chooses among fewer than adapters do. There is no "no" and no "the second one". Common words that *equal*
+#   a listed name are replaced by those one phoneme away.
+# - **Shallow fusion** has no boost for carrier phrases such as "call", and was not compared with other programs' fusion.
+#   On top of CATT it takes the bonus that was chosen on top of the adapter.
 # - **Carry-over and rescoring** are forms of our own: of the first we could read the abstract only, of the
 #   second a patent's claim.
 # - **Random lists.** The paper's table does not say whether its random-catalogue adapter was also tested with random
@@ -819,7 +851,11 @@ chapter.claims_table()
 #   them; ours joins them to a finished one, starting at zero, and trains them together with the adapter.
 # - **The truth is always listed** in the test, as in CATT; in the wrong-context condition it never is.
 # - **Lateness** follows from times that are assumed. How long a store takes is the subject of the next chapter.
-# - **Homophones** are left out: only context can tell them apart, and they would flatter every method.
+# - **Criteria.** After an earlier record had been seen (below), C3, C9 and C16 were made stricter, so that one test that
+#   fails settles the claim, and C16 was moved to the form of acts whose figures the paper reports as its best. New seeds
+#   were run afterwards.
+# - **Homophones** are left out: only context can tell them apart, and they would flatter every method. One public name
+#   is left out because eSpeak says nothing for it.
 # - **Test voices.** We meant to test with another synthesiser. In pilots on development turns a recogniser trained as
 #   here got nearly every word of flite's voices wrong, with any context and without, so the test has eSpeak voices
 #   that training never used, and flite is shown apart. Gains here are gains within one synthesiser. We looked for a
@@ -829,8 +865,8 @@ chapter.claims_table()
 # - **An earlier record.** Three other seeds had been recorded with smaller settings (fewer than half as many turns and
 #   steps for the recogniser, 300 steps for what uses context, lists of at most twenty entries in training) and were
 #   looked at; at a hundred entries, five times what they had been trained for, adapters brought next to nothing. The
-#   settings were then enlarged on development turns of a seed that is not recorded, and five new seeds were run. No
-#   criterion was changed.
+#   settings were then enlarged on development turns of a seed that is not recorded, bonuses of fusion up to four nats were
+#   offered (it had taken the largest), and new seeds were run.
 # - **Pilots.** Rows by phoneme, window, guidance and step counts were settled on development turns of a seed that is
 #   not recorded, with public names. Earlier pilots on generated data also printed errors on seed 0's generated test turns.
 #
