@@ -58,7 +58,8 @@ from echobook.store.events import state
 from echobook.store.interleave import Ticks
 from echobook.store.items import item_size
 from echobook.store.memory import MemoryStore
-from echobook.store.protocol import ENTRIES, TABLES, TEXTS, TwoTables, drive
+from echobook.store.deciding import ENTRIES, TABLES, TEXTS
+from echobook.store.protocol import TwoTables, drive
 from echobook.store.sealing import KeyRing
 from echobook.store.servers import dynalite, moto
 from echobook.store.sqlite import SqliteStore

@@ -21,11 +21,11 @@ from echobook.papers.context_store.faults import (
 from echobook.papers.context_store.nonsense import NonsenseClient
 from echobook.papers.context_store.races import VARIANTS, race, rates
 from echobook.papers.context_store.timing import CALLS, latencies, simulate
+from echobook.store.deciding import VECTORS
 from echobook.store.dynamodb import DynamoStore
 from echobook.store.errors import StoreError
 from echobook.store.events import Code
 from echobook.store.interleave import Outcome
-from echobook.store.protocol import VECTORS
 from echobook.store.vectors import hashed_trigrams
 
 STREAM = interactions(seed=3, count=80, follow_ups=0.5)
@@ -49,14 +49,14 @@ def test_the_shortest_reply_of_a_follow_up_by_hand():
 
 
 def test_with_fixed_latencies_a_follow_up_is_a_hit_exactly_when_its_window_is_long_enough(monkeypatch):
-    """Steps of fixed length: write 10 ms, fetch 5, embed 2 s, publish 10, and embedders enough for no queue.
+    """Steps of fixed length: write 10 ms, renew and fetch 5, embed 2 s, publish 10; no queue for embedders.
 
     The events arrive up to 20 ms late, and the read itself takes 5 of its 50 ms.
     """
-    fixed = {"write": 0.01, "fetch": 0.005, "embed": 2.0, "publish": 0.01, "read": 0.005}
+    fixed = {"write": 0.01, "renew": 0.005, "fetch": 0.005, "embed": 2.0, "publish": 0.01, "read": 0.005}
     monkeypatch.setattr(timing, "latencies", lambda rng, embed_s: fixed.__getitem__)
     found = simulate(seed=3, count=80, embed_s=2.0, follow_ups=0.5, rate=1.0, embedders=80)
-    needed = 0.01 + 0.005 + 2.0 + 0.01
+    needed = 0.01 + 0.005 + 0.005 + 2.0 + 0.01
     clear = [(hit, window) for hit, window in zip(found.hits, found.windows, strict=True)]
     assert all(hit for hit, window in clear if window > needed + 0.03)
     assert not any(hit for hit, window in clear if window < needed - 0.03)
@@ -75,8 +75,9 @@ def test_latencies_are_log_normal_sums_of_their_calls():
         assert drawn.min() > 0
 
 
-def test_a_deadline_of_nothing_gives_no_hit_and_a_long_one_only_waits_for_the_read():
-    assert simulate(seed=1, count=40, embed_s=0.05, follow_ups=0.5, deadline_s=0.0).hit_rate == 0.0
+def test_a_deadline_below_a_call_gives_no_hit_a_long_one_waits_and_none_asks_once():
+    assert simulate(seed=1, count=40, embed_s=0.05, follow_ups=0.5, deadline_s=1e-6).hit_rate == 0.0
+    assert simulate(seed=1, count=40, embed_s=0.05, follow_ups=0.5, deadline_s=0.0).hit_rate == 1.0
     assert simulate(seed=1, count=40, embed_s=0.05, follow_ups=0.5, deadline_s=5.0).hit_rate == 1.0
 
 

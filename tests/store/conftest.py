@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from echobook.store.deciding import TABLES
 from echobook.store.dynamodb import DynamoStore, connect
 from echobook.store.memory import MemoryStore
-from echobook.store.protocol import TABLES
 from echobook.store.servers import dynalite, dynalite_script, moto
 from echobook.store.sqlite import SqliteStore
 

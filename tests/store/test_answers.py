@@ -3,10 +3,11 @@
 import pytest
 
 from echobook.store.answers import item_of, part, translated, units
+from echobook.store.deciding import ENTRIES
 from echobook.store.dynamodb import DynamoStore
 from echobook.store.errors import StoreError, Throttled
 from echobook.store.port import Change
-from echobook.store.protocol import ENTRIES, TwoTables
+from echobook.store.protocol import TwoTables
 from echobook.store.sealing import KeyRing
 
 KEY = ENTRIES.key("i")

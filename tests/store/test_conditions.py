@@ -52,9 +52,9 @@ def test_no_item_is_an_empty_one():
     ids=str,
 )
 def test_servers_agree(backend, condition, open_store):
+    from echobook.store.deciding import ENTRIES
     from echobook.store.errors import ConditionFailed
     from echobook.store.port import Change
-    from echobook.store.protocol import ENTRIES
 
     store = open_store(backend)
     key = ENTRIES.key("i")

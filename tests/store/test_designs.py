@@ -5,11 +5,12 @@ import pytest
 
 from echobook.data.generators.interactions import interactions
 from echobook.papers.context_store.costs import play
+from echobook.store.deciding import ENTRIES
 from echobook.store.designs import DESIGNS
 from echobook.store.events import Code, Event
 from echobook.store.interleave import Ticks, interleave
 from echobook.store.memory import MemoryStore
-from echobook.store.protocol import ENTRIES, drive
+from echobook.store.protocol import drive
 from echobook.store.sealing import KeyRing
 from echobook.store.vectors import hashed_trigrams
 

@@ -4,11 +4,11 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from echobook.store.conditions import Absent, AllOf, AnyOf, Below, Equals
+from echobook.store.deciding import ENTRIES
 from echobook.store.dynamodb import DynamoStore
 from echobook.store.errors import ConditionFailed, ItemTooLarge, StoreError, Throttled, Unsupported
 from echobook.store.expressions import Expressions, from_wire, to_wire
 from echobook.store.port import Change
-from echobook.store.protocol import ENTRIES
 
 KEY = ENTRIES.key("i")
 

@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
+from echobook.store.deciding import ENTRIES
 from echobook.store.errors import StoreError
 from echobook.store.events import Code, Event, complete, kinds, state
 from echobook.store.memory import MemoryStore
 from echobook.store.port import Change
-from echobook.store.protocol import ENTRIES
 
 REFS = frozenset({"i#utterance#0", "i#reply#0"})
 

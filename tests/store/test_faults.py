@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from echobook.store.deciding import ENTRIES
 from echobook.store.errors import StoreError, StoreFull, Throttled
 from echobook.store.faults import Failing, Flaky, StaleReplica
 from echobook.store.interleave import Ticks
 from echobook.store.memory import MemoryStore
 from echobook.store.port import Change, Update
-from echobook.store.protocol import ENTRIES
 from echobook.store.retry import Retrying
 
 KEY = ENTRIES.key("i")

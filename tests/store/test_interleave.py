@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from echobook.papers.context_store.races import VARIANTS, race, rates
+from echobook.store.deciding import ENTRIES, TEXTS
 from echobook.store.events import Code, Event, references
 from echobook.store.interleave import Ticks, interleave, wanted
 from echobook.store.memory import MemoryStore
-from echobook.store.protocol import ENTRIES, TEXTS, TwoTables
+from echobook.store.protocol import TwoTables
 from echobook.store.sealing import KeyRing
 from echobook.store.sweeping import recover
 

@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from echobook.store.conditions import Absent, Equals
+from echobook.store.deciding import ENTRIES, TEXTS
 from echobook.store.errors import ConditionFailed
 from echobook.store.memory import MemoryStore
 from echobook.store.port import Change, Put, Update
-from echobook.store.protocol import ENTRIES, TEXTS
 
 KEYS = st.sampled_from([TEXTS.key(name, part) for name in ("a", "b") for part in ("p#0", "p#1", "q#0")])
 WORDS = st.frozensets(st.sampled_from("xyz"), min_size=1)

@@ -1,6 +1,7 @@
 """The pipeline in simulated and real time: all written, one embedding each, waiting instead of losing."""
 
 import asyncio
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from echobook.data.generators.interactions import deliveries, interactions
 from echobook.store.errors import StoreError, StoreFull
 from echobook.store.faults import Failing
+from echobook.store.interleave import Ticks
 from echobook.store.memory import MemoryStore
 from echobook.store.pipeline import Pipeline, inline, simulated, threads
 from echobook.store.protocol import TwoTables
@@ -131,7 +133,7 @@ def test_errors_of_workers_come_out_and_settings_are_checked():
 
     with pytest.raises(RuntimeError, match="a bug"):
         run_real(main())
-    with pytest.raises(StoreError, match="at least one each"):
+    with pytest.raises(StoreError, match="writers: expected a whole number, at least one, got 0"):
         Pipeline(maker(MemoryStore()), writers=0)
 
 
@@ -225,3 +227,102 @@ def test_embeddings_that_fail_are_reported_and_the_rest_go_on():
     report = run_real(main())
     assert report.failures == ["embedding: StoreFull"] * sum(one.follow_up for one in STREAM)
     assert (report.embedded, report.events) == (0, len(ARRIVALS))
+
+
+def test_an_embedder_that_raises_anything_costs_its_vector_and_no_more():
+    """Every third embedding fails with an error of its own; the pipeline ends, and the rest are there."""
+    store, calls = MemoryStore(), itertools.count()
+
+    def failing(texts):
+        if next(calls) % 3 == 0:
+            raise ZeroDivisionError("a bug of the embedder")
+        return hashed_trigrams(texts)
+
+    async def main():
+        pipeline = Pipeline(lambda name: TwoTables(store, KEYS, lambda: 1e6, failing, name), embedders=2)
+        return await pipeline.run(source(paced=False))
+
+    report = run_real(main())
+    wanted = sum(one.follow_up for one in STREAM)
+    assert report.failures == ["embedding: ZeroDivisionError"] * -(-wanted // 3)
+    assert report.embedded == wanted - len(report.failures)
+    read = [maker(store)("reader").read(one.name) is not None for one in STREAM]
+    assert sum(read) == report.embedded
+    assert report.events == len(ARRIVALS)
+
+
+def timed(store, **more):
+    """A maker of workers whose clock is the loop's."""
+    loop = asyncio.get_running_loop()
+    return lambda name: TwoTables(store, KEYS, lambda: 1e6 + loop.time(), hashed_trigrams, name, **more)
+
+
+def test_a_claim_that_waited_longer_than_its_lease_is_not_embedded_twice():
+    """One embedder of two seconds, leases of five, and each trigger delivered again after six: by then most
+    claims wait in the queue with their leases over."""
+    wanted = [one for one in STREAM if one.follow_up]
+    again = [(6.0 + 0.01 * number, one.events[-1]) for number, one in enumerate(wanted)]
+    arrivals = sorted([(0.001 * at, event) for at, event in ARRIVALS] + again, key=lambda pair: pair[0])
+
+    async def main():
+        run = simulated(lambda verb: 2.0 if verb == "embed" else 0.001)
+        pipeline = Pipeline(timed(MemoryStore()), run=run, queue=1000)
+        return pipeline, await pipeline.run(source(arrivals))
+
+    pipeline, report = run_simulated(main())
+    assert len(wanted) == 10
+    assert sum(worker.tally.embeddings for worker in pipeline.workers) == report.embedded == len(wanted)
+    assert report.dropped >= 5
+    assert report.longest_claims > 10  # claims that were taken over wait twice
+    assert report.failures == []
+
+
+def test_a_renewed_lease_covers_the_embedding_and_no_more():
+    """Renewed when the embedding begins at 3 s, the lease of five seconds holds at 7 and not at 9."""
+    store, one = MemoryStore(), next(one for one in STREAM if one.follow_up)
+    clock = Ticks(1e6)
+    first, second = (TwoTables(store, KEYS, clock, hashed_trigrams, name) for name in ("a", "b"))
+    ((image, token),) = first.write(list(one.events))
+    clock.now += 3.0
+    assert first.renew(one.name, token)
+    clock.now += 4.0
+    assert not second.claim(one.name, "b.1")
+    clock.now += 2.0
+    assert second.claim(one.name, "b.1")
+    assert not first.renew(one.name, token)  # taken over
+    assert second.renew(one.name, "b.1")
+    assert second.finish(one.name, "b.1")
+    assert not second.renew(one.name, "b.1")  # done
+    assert TwoTables(store, KEYS, clock, hashed_trigrams, claims=False).renew(one.name, "any")
+    assert image["interaction"] == one.name
+
+
+@pytest.mark.parametrize("deadline", [0, 0.0])
+def test_a_deadline_of_zero_asks_once(deadline):
+    one = next(one for one in STREAM if one.follow_up)
+
+    async def main():
+        async with Pipeline(maker(MemoryStore()), run=simulated(lambda verb: 0.01)) as pipeline:
+            early = await pipeline.read(one.name, deadline)
+            for event in one.events:
+                await pipeline.submit(event)
+            await pipeline.drain()
+            return early, await pipeline.read(one.name, deadline), await pipeline.read(one.name, 0.001)
+
+    early, there, late = run_simulated(main())
+    assert (early, late) == (None, None)
+    assert there is not None
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"queue": 0}, "queue: expected a whole number"),
+        ({"embedders": -1}, "embedders: expected a whole number"),
+        ({"linger_s": -0.1}, "linger_s: expected seconds >= 0, got -0.1"),
+        ({"linger_s": float("nan")}, "linger_s"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(more, said):
+    with pytest.raises(StoreError, match=said):
+        Pipeline(maker(MemoryStore()), **more)

@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from echobook.store.conditions import Absent, Below, Equals
+from echobook.store.deciding import ENTRIES, TEXTS
 from echobook.store.errors import ConditionFailed, StoreError, Unsupported
 from echobook.store.port import Change, Put, Update, changed
-from echobook.store.protocol import ENTRIES, TEXTS
 
 BACKENDS = ("memory", "sqlite", "dynalite", "moto")
 KEY = ENTRIES.key("i1")

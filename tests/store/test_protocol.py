@@ -7,13 +7,14 @@ import sys
 
 import pytest
 
+from echobook.store.deciding import ENTRIES, TEXTS, VECTORS
 from echobook.store.errors import StoreFull
 from echobook.store.events import Code, Event, references, state
 from echobook.store.faults import Failing
 from echobook.store.interleave import Ticks
 from echobook.store.memory import MemoryStore
 from echobook.store.port import Change
-from echobook.store.protocol import ENTRIES, TEXTS, VECTORS, TwoTables, drive
+from echobook.store.protocol import TwoTables, drive
 from echobook.store.sealing import KeyRing
 from echobook.store.sqlite import SqliteStore
 from echobook.store.sweeping import recover, sweep

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from echobook.store.deciding import ENTRIES
 from echobook.store.errors import ConditionFailed, StoreError, StoreFull, Throttled
 from echobook.store.faults import Failing, Flaky
 from echobook.store.memory import MemoryStore
 from echobook.store.port import Change
-from echobook.store.protocol import ENTRIES
 from echobook.store.retry import Retrying
 
 KEY = ENTRIES.key("i")

@@ -7,9 +7,9 @@ import socket
 import pytest
 
 from echobook.store import servers
+from echobook.store.deciding import ENTRIES
 from echobook.store.dynamodb import DynamoStore, connect
 from echobook.store.errors import StoreError
-from echobook.store.protocol import ENTRIES
 from echobook.store.servers import Address, dynalite, dynalite_script, loopback_credentials, moto
 
 

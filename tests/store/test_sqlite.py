@@ -9,9 +9,9 @@ import time
 
 import pytest
 
+from echobook.store.deciding import ENTRIES
 from echobook.store.errors import ConditionFailed, StoreError, StoreFull, Throttled
 from echobook.store.port import Change, Put
-from echobook.store.protocol import ENTRIES
 from echobook.store.sqlite import SqliteStore
 
 KEY = ENTRIES.key("i")

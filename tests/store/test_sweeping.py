@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from echobook.store.deciding import ENTRIES, TABLES, TEXTS, VECTORS
 from echobook.store.events import Code, Event
 from echobook.store.interleave import Ticks
 from echobook.store.memory import MemoryStore
-from echobook.store.protocol import ENTRIES, TABLES, TEXTS, VECTORS, TwoTables, drive
+from echobook.store.protocol import TwoTables, drive
 from echobook.store.sealing import KeyRing
 from echobook.store.sweeping import orphans, recover, sweep
 

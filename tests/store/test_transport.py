@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echobook.store.conditions import Absent
+from echobook.store.deciding import ENTRIES
 from echobook.store.dynamodb import DynamoStore, connect
 from echobook.store.errors import ConditionFailed, StoreError, Throttled, Unsupported
-from echobook.store.protocol import ENTRIES, TwoTables
+from echobook.store.protocol import TwoTables
 from echobook.store.sealing import KeyRing
 from echobook.store.servers import loopback_credentials
 from echobook.store.transport import Sender, answered, read_answer, signed

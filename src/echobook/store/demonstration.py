@@ -20,13 +20,14 @@ from rich.panel import Panel
 from rich.table import Table as View
 
 from echobook.data.generators.interactions import Interaction, deliveries, interactions
+from echobook.store.deciding import TABLES
 from echobook.store.dynamodb import DynamoStore, connect
 from echobook.store.errors import StoreError
 from echobook.store.events import Event
 from echobook.store.memory import MemoryStore
 from echobook.store.pipeline import Pipeline, Run, inline, threads
 from echobook.store.port import Store
-from echobook.store.protocol import TABLES, TwoTables
+from echobook.store.protocol import TwoTables
 from echobook.store.sealing import KeyRing
 from echobook.store.servers import dynalite
 from echobook.store.simulated_time import run_real

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from echobook.store.conditions import Absent, Equals
+from echobook.store.deciding import ENTRIES, TEXTS
 from echobook.store.errors import ConditionFailed, SealBroken
 from echobook.store.events import Code, Event, complete
 from echobook.store.items import Item, Value
 from echobook.store.port import Change, Put, Update
-from echobook.store.protocol import ENTRIES, TEXTS, Steps, TwoTables
+from echobook.store.protocol import Steps, TwoTables
 
 
 @dataclass

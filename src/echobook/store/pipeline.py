@@ -8,10 +8,11 @@ What fails is reported and goes without context; the pipeline runs on.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from echobook.store.errors import StoreError
 from echobook.store.events import Event
@@ -59,7 +60,9 @@ class Report:
     embedded: int = 0
     failures: list[str] = field(default_factory=list)
     waits: list[tuple[float, float]] = field(default_factory=list)  # due, and from due to written, an event
-    longest_queue: int = 0
+    longest_queue: int = 0  # events that waited for a writer
+    longest_claims: int = 0  # claims that waited for an embedder
+    dropped: int = 0  # claims whose lease ran out in the queue and that another delivery took over
 
 
 class Pipeline:
@@ -81,10 +84,12 @@ class Pipeline:
         `linger_s`: how long a writer waits for a fuller batch; events of one interaction in a batch make one
         update, so a little waiting saves writes.
         """
-        if min(writers, embedders, queue, batch) < 1:
-            raise StoreError(
-                f"pipeline: expected at least one each, got {writers}, {embedders}, {queue}, {batch}"
-            )
+        counts = {"writers": writers, "embedders": embedders, "queue": queue, "batch": batch}
+        for name, count in counts.items():
+            if not isinstance(count, int) or count < 1:
+                raise StoreError(f"pipeline: {name}: expected a whole number, at least one, got {count}")
+        if not 0 <= linger_s < math.inf:
+            raise StoreError(f"pipeline: linger_s: expected seconds >= 0, got {linger_s}")
         self.report = Report()
         self._run, self._batch, self._linger = run, batch, linger_s
         self._writers = [make(f"writer{number}") for number in range(writers)]
@@ -134,12 +139,16 @@ class Pipeline:
                 task.result()
 
     async def read(self, interaction: str, deadline_s: float) -> bytes | None:
-        """Return the vector as far as it is there within the deadline, else None. Never raises StoreError."""
+        """Return the vector as far as it is there within the deadline, else None. Never raises StoreError.
+
+        With a deadline of zero it asks once and takes what it gets, as `vectors.read_within` does.
+        """
         reader = self._writers[0]
+        asked = self._run("read", lambda: reader.read(interaction))
+        if deadline_s == 0:
+            return cast("bytes | None", await asked)
         try:
-            return await asyncio.wait_for(
-                self._run("read", lambda: reader.read(interaction)), timeout=deadline_s
-            )
+            return await asyncio.wait_for(asked, timeout=deadline_s)
         except TimeoutError:
             return None
 
@@ -154,6 +163,7 @@ class Pipeline:
             self.report.batches += 1
             for claim in claimed:
                 await self._claims.put(claim)
+                self.report.longest_claims = max(self.report.longest_claims, self._claims.qsize())
             for _ in taken:
                 self._events.task_done()
 
@@ -184,13 +194,16 @@ class Pipeline:
             try:
                 made = await self._embedding(worker, image, token)
                 self.report.embedded += made  # not `+= await`: other embedders count meanwhile
-            except StoreError as error:
+            except Exception as error:  # an embedder's error, of any type, costs its vector and no more
                 self.report.failures.append(f"embedding: {type(error).__name__}")
             finally:
                 self._claims.task_done()
 
     async def _embedding(self, worker: TwoTables, image: Item, token: str) -> bool:
         interaction = str(image["interaction"])
+        if not await self._run("renew", lambda: worker.renew(interaction, token)):
+            self.report.dropped += 1
+            return False
         texts = await self._run("fetch", lambda: worker.collect(image))
         if texts is None:
             return False

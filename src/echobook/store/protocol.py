@@ -16,21 +16,16 @@ sealing are this project's design.
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from echobook.store.conditions import Absent, AllOf, AnyOf, Below, Condition, Equals
+from echobook.store.conditions import Equals
+from echobook.store.deciding import ENTRIES, TEXTS, VECTORS, Look, free, held, returned
 from echobook.store.errors import ConditionFailed, SealBroken, StoreError
 from echobook.store.events import Code, Event, complete, references
-from echobook.store.items import Item, Table, Value
+from echobook.store.items import Item, Value
 from echobook.store.port import Change, Store
 from echobook.store.sealing import KeyProvider, seal, unseal
 
-ENTRIES = Table("context_entries", "interaction")
-TEXTS = Table("context_texts", "interaction", "part")
-VECTORS = Table("context_vectors", "interaction")
-TABLES = (ENTRIES, TEXTS, VECTORS)
-
 Steps = Generator[str, None, bool]
 Embed = Callable[[Mapping[str, bytes]], bytes]
-Look = Callable[[Store, Item], Item]
 
 
 @dataclass
@@ -44,25 +39,6 @@ class Tally:
     broken: int = 0
 
 
-def returned(store: Store, image: Item) -> Item:
-    """Decide on the image that the write returned."""
-    return image
-
-
-def read_again(store: Store, image: Item, *, consistent: bool) -> Item:
-    """Decide on a separate read after the write: what the protocol avoids, kept for comparison."""
-    key = ENTRIES.key(str(image["interaction"]))
-    return store.get(ENTRIES, key, consistent=consistent) or key
-
-
-def free(now_ms: int, token: str) -> Condition:
-    """The embedding is not done, and nobody holds it, the holder's lease has run out, or `token` holds it.
-
-    The last part makes the claim safe to repeat when its answer was lost.
-    """
-    return AllOf((Absent("done"), AnyOf((Absent("owner"), Below("lease", now_ms), Equals("owner", token)))))
-
-
 @dataclass
 class TwoTables:
     """One worker's view of the store.
@@ -74,7 +50,8 @@ class TwoTables:
         embed: turns the texts by reference into the bytes of a context vector.
         worker: name of this worker; each claim adds a number to it, so that no two claims look alike.
         span_s: seconds until entries, texts and vectors expire; every write of an entry starts anew.
-        lease_s: seconds after which another worker may take over a claimed embedding.
+        lease_s: seconds after which another worker may take over a claimed embedding; an embedding that takes
+            longer may be made twice, and only the last owner's is marked as done.
         look: what to decide on; `returned` is the protocol.
         claims: whether the embedding is claimed with a condition; False only for comparison.
     """
@@ -209,6 +186,19 @@ class TwoTables:
             set={"owner": token, "lease": now + round(1000 * self.lease_s), "ttl": self.expiry()},
         )
         condition = free(now, token) if self.claims else None
+        try:
+            self.store.update(ENTRIES, ENTRIES.key(interaction), change, condition=condition)
+        except ConditionFailed:
+            return False
+        return True
+
+    def renew(self, interaction: str, token: str) -> bool:
+        """Begin the lease of a claim anew; False when it was lost or the embedding is done.
+
+        For a claim that waited in a queue: its lease began when it was queued.
+        """
+        change = Change(set={"lease": self._now_ms() + round(1000 * self.lease_s), "ttl": self.expiry()})
+        condition = held(token) if self.claims else None
         try:
             self.store.update(ENTRIES, ENTRIES.key(interaction), change, condition=condition)
         except ConditionFailed:

@@ -8,10 +8,11 @@ time to live, so that an entry which was written again meanwhile stays.
 from collections.abc import Callable, Iterator
 
 from echobook.store.conditions import Below
+from echobook.store.deciding import ENTRIES, TABLES
 from echobook.store.errors import ConditionFailed
 from echobook.store.items import Item
 from echobook.store.port import Store
-from echobook.store.protocol import ENTRIES, TABLES, TwoTables, drive
+from echobook.store.protocol import TwoTables, drive
 
 
 def sweep(store: Store, clock: Callable[[], float]) -> int:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from echobook.data.generators.interactions import interactions
 from echobook.papers.context_store.costs import START_S, play
+from echobook.store.deciding import TABLES
 from echobook.store.interleave import Ticks
 from echobook.store.memory import MemoryStore
-from echobook.store.protocol import TABLES, TwoTables
+from echobook.store.protocol import TwoTables
 from echobook.store.sealing import KeyRing
 from echobook.store.sweeping import sweep
 from echobook.store.vectors import hashed_trigrams

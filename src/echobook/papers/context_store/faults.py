@@ -13,6 +13,7 @@ import numpy as np
 from echobook.data.generators.interactions import Interaction, interactions
 from echobook.papers.context_store.costs import START_S
 from echobook.papers.context_store.nonsense import NonsenseClient
+from echobook.store.deciding import TEXTS, VECTORS
 from echobook.store.dynamodb import DynamoStore
 from echobook.store.errors import StoreError, StoreFull
 from echobook.store.events import Code, Event
@@ -21,7 +22,7 @@ from echobook.store.interleave import Ticks
 from echobook.store.items import Item, Value
 from echobook.store.memory import MemoryStore
 from echobook.store.port import Change, Store
-from echobook.store.protocol import TEXTS, VECTORS, TwoTables, drive
+from echobook.store.protocol import TwoTables, drive
 from echobook.store.retry import Retrying
 from echobook.store.sealing import KeyRing
 from echobook.store.sweeping import recover

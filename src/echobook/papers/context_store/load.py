@@ -16,9 +16,9 @@ import numpy as np
 
 from echobook.papers.context_store import shard
 from echobook.papers.context_store.shard import EMBEDDED, Setting, Shard
+from echobook.store.deciding import TABLES
 from echobook.store.dynamodb import DynamoStore, connect
 from echobook.store.errors import StoreError
-from echobook.store.protocol import TABLES
 from echobook.store.servers import dynalite
 
 _WARM_UP = 200.0, 3.0  # interactions a second, seconds

@@ -7,12 +7,13 @@ from functools import partial
 import numpy as np
 
 from echobook.data.generators.interactions import Interaction, deliveries, interactions
+from echobook.store.deciding import Look, read_again, returned
 from echobook.store.events import Event
 from echobook.store.faults import StaleReplica
 from echobook.store.interleave import Outcome, Ticks, interleave
 from echobook.store.memory import MemoryStore
 from echobook.store.port import Store
-from echobook.store.protocol import Embed, Look, TwoTables, read_again, returned
+from echobook.store.protocol import Embed, TwoTables
 from echobook.store.sealing import KeyRing
 from echobook.store.sweeping import recover
 

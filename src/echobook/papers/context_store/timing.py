@@ -17,7 +17,13 @@ from echobook.store.sealing import KeyRing
 from echobook.store.simulated_time import run_simulated
 from echobook.store.vectors import hashed_trigrams
 
-CALLS = {"write": 2, "fetch": 1, "publish": 2, "read": 1}  # store calls behind each step of the pipeline
+CALLS = {
+    "write": 2,
+    "renew": 1,
+    "fetch": 1,
+    "publish": 2,
+    "read": 1,
+}  # store calls behind each step of the pipeline
 
 
 @dataclass(frozen=True)
