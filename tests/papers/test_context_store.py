@@ -76,5 +76,7 @@ def test_no_fault_reaches_the_recogniser(name):
 def test_what_is_left_after_the_time_span():
     left = age(count=30, seed=0)
     assert (left.old_readable, left.left_after) == (0, 0)
-    assert left.swept == left.left_before > 30
+    assert left.swept == left.left_before - left.delivered_late > 30  # those entries were begun anew
+    assert (left.delivered_late, left.revived) == (8, 0)
+    assert left.embedded_late == left.late_expected > 0
     assert left.young_readable == left.young_expected > 0

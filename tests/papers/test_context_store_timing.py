@@ -21,11 +21,13 @@ from echobook.papers.context_store.faults import (
 from echobook.papers.context_store.nonsense import NonsenseClient
 from echobook.papers.context_store.races import VARIANTS, race, rates
 from echobook.papers.context_store.timing import CALLS, latencies, simulate
-from echobook.store.deciding import VECTORS
+from echobook.store.deciding import ENTRIES, VECTORS
 from echobook.store.dynamodb import DynamoStore
 from echobook.store.errors import StoreError
 from echobook.store.events import Code
 from echobook.store.interleave import Outcome
+from echobook.store.port import Change
+from echobook.store.protocol import TwoTables
 from echobook.store.vectors import hashed_trigrams
 
 STREAM = interactions(seed=3, count=80, follow_ups=0.5)
@@ -187,8 +189,22 @@ def test_what_is_old_cannot_be_read_and_what_is_young_can():
     )
     assert left.young_expected == left.young_readable == follow_ups
     assert left.old_readable == 0
-    assert left.left_before == left.swept
-    assert left.left_after == 0
+    assert left.left_before == left.swept + left.delivered_late == left.swept + 6
+    assert (left.left_after, left.revived) == (0, 0)
+
+
+def test_an_entry_that_a_late_delivery_revives_is_counted(monkeypatch):
+    """The entry written to as if it were alive: all old codes and references are back, and never swept."""
+
+    def careless(self, interaction, adds, sets):
+        change = Change(add=adds, set={**sets, "ttl": self.expiry()})
+        return self.store.update(ENTRIES, ENTRIES.key(interaction), change)
+
+    monkeypatch.setattr(TwoTables, "enter", careless)
+    left = age(count=24, seed=5, span_s=60)
+    assert left.revived > 6 * 6  # four other codes, three references, of follow-ups two codes more
+    assert left.left_after == 6
+    assert left.embedded_late < left.late_expected
 
 
 def test_rates_by_hand():

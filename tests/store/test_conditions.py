@@ -2,7 +2,7 @@
 
 import pytest
 
-from echobook.store.conditions import Absent, AllOf, AnyOf, Below, Equals, holds
+from echobook.store.conditions import Absent, AllOf, AnyOf, AtLeast, Below, Equals, holds
 
 ITEM = {"n": 3, "s": "x", "w": frozenset({"a"})}
 
@@ -21,6 +21,10 @@ ITEM = {"n": 3, "s": "x", "w": frozenset({"a"})}
         (Below("n", 3), False),
         (Below("s", 4), False),
         (Below("m", 4), False),
+        (AtLeast("n", 3), True),
+        (AtLeast("n", 4), False),
+        (AtLeast("s", 0), False),
+        (AtLeast("m", 0), False),
         (AllOf((Below("n", 4), Absent("m"))), True),
         (AllOf((Below("n", 4), Absent("n"))), False),
         (AnyOf((Absent("n"), Equals("s", "x"))), True),
@@ -46,6 +50,10 @@ def test_no_item_is_an_empty_one():
         Below("n", 4),
         Below("n", 3),
         Below("m", 4),
+        AtLeast("n", 3),
+        AtLeast("n", 4),
+        AtLeast("s", 0),
+        AtLeast("m", 0),
         AllOf((Below("n", 4), AnyOf((Absent("m"), Equals("n", 9))))),
         AnyOf((Absent("n"), Equals("s", "y"))),
     ],

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echobook.store.conditions import Absent, AllOf, AnyOf, Below, Equals, holds
+from echobook.store.conditions import Absent, AllOf, AnyOf, AtLeast, Below, Equals, holds
 from echobook.store.errors import StoreError
 from echobook.store.expressions import Expressions, from_wire, to_wire
 from echobook.store.port import Change
@@ -17,7 +17,10 @@ VALUES = st.one_of(
     st.integers(-3, 3), st.sampled_from(["x", "y"]), st.just(frozenset({"a"})), st.just(b"\x00")
 )
 SIMPLE = st.one_of(
-    st.builds(Absent, NAMES), st.builds(Equals, NAMES, VALUES), st.builds(Below, NAMES, st.integers(-3, 3))
+    st.builds(Absent, NAMES),
+    st.builds(Equals, NAMES, VALUES),
+    st.builds(Below, NAMES, st.integers(-3, 3)),
+    st.builds(AtLeast, NAMES, st.integers(-3, 3)),
 )
 CONDITIONS = st.recursive(
     SIMPLE,
@@ -36,13 +39,19 @@ def evaluated(text, names, values, item):
     python = re.sub(r"attribute_not_exists\((#\d+)\)", r"absent('\1')", text)
     python = re.sub(r"(#\d+) = (:\d+)", r"equals('\1', '\2')", python)
     python = re.sub(r"(#\d+) < (:\d+)", r"below('\1', '\2')", python)
+    python = re.sub(r"(#\d+) >= (:\d+)", r"least('\1', '\2')", python)
     python = python.replace(" AND ", " and ").replace(" OR ", " or ")
 
     def below(name, value):
         held = wire.get(names[name], {})
         return "N" in held and int(held["N"]) < int(values[value]["N"])
 
+    def least(name, value):
+        held = wire.get(names[name], {})
+        return "N" in held and int(held["N"]) >= int(values[value]["N"])
+
     meaning = {
+        "least": least,
         "absent": lambda name: names[name] not in wire,
         "equals": lambda name, value: wire.get(names[name]) == values[value],
         "below": below,

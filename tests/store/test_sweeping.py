@@ -5,6 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echobook.store.deciding import ENTRIES, TABLES, TEXTS, VECTORS
+from echobook.store.designs import DESIGNS
+from echobook.store.errors import StoreError
 from echobook.store.events import Code, Event
 from echobook.store.interleave import Ticks
 from echobook.store.memory import MemoryStore
@@ -86,6 +88,52 @@ def test_an_expired_item_is_not_read_although_it_is_there():
     clock.now += 5
     assert store.get(VECTORS, VECTORS.key("i1")) is not None
     assert design.read("i1") is None
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_delivery_after_the_span_begins_anew_whether_or_not_the_entry_was_deleted(design, swept):
+    """The last event alone brings nothing back; all of them bring the vector, as for a new interaction."""
+    store, clock = MemoryStore(), Ticks(1000.0)
+    made = DESIGNS[design](store, KEYS, clock, lambda texts: b"v")
+    for event in follow_up():
+        drive(made.steps(event))
+    clock.now += 601
+    if swept:
+        assert sweep(store, clock) > 0
+    assert drive(made.steps(follow_up()[-1])) is False
+    assert made.read("i1") is None
+    if design != "fat-entry":
+        assert store.get(ENTRIES, ENTRIES.key("i1")) == {
+            "interaction": "i1",
+            "ev": frozenset({"EXPECT"}),
+            "t_expect": 0,
+            "ttl": 2201,
+        }
+    assert [drive(made.steps(event)) for event in follow_up()[:2]] == [False, True]
+    assert made.read("i1") == b"v"
+
+
+def test_a_claim_ends_with_its_entry():
+    """After the span nobody claims, renews or marks what was claimed before it; nothing is brought back."""
+    store, clock = MemoryStore(), Ticks(1000.0)
+    slow, heir = worker(store, clock, "slow"), worker(store, clock, "heir")
+    slow.save(follow_up()[:2])
+    slow.note(follow_up())
+    assert slow.claim("i1", "slow.1")
+    before = store.get(ENTRIES, ENTRIES.key("i1"))
+    clock.now += 601
+    assert not heir.claim("i1", "heir.1")
+    assert not slow.renew("i1", "slow.1")
+    assert not slow.finish("i1", "slow.1")
+    assert store.get(ENTRIES, ENTRIES.key("i1")) == before
+
+
+def test_an_entry_whose_time_to_live_is_no_number_is_named():
+    store, clock = MemoryStore(), Ticks(1000.0)
+    store.put(ENTRIES, {**ENTRIES.key("i1"), "ttl": "soon"})
+    with pytest.raises(StoreError, match="i1: the entry neither lives nor expires; is its ttl"):
+        worker(store, clock).note(follow_up())
 
 
 def test_recovery_makes_what_is_due():

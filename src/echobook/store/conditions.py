@@ -33,6 +33,14 @@ class Below:
 
 
 @dataclass(frozen=True)
+class AtLeast:
+    """The attribute is a number not less than a bound."""
+
+    name: str
+    bound: int
+
+
+@dataclass(frozen=True)
 class AllOf:
     """Every part holds."""
 
@@ -46,7 +54,7 @@ class AnyOf:
     parts: tuple["Condition", ...]
 
 
-Condition = Absent | Equals | Below | AllOf | AnyOf
+Condition = Absent | Equals | Below | AtLeast | AllOf | AnyOf
 
 
 def holds(condition: Condition | None, item: Mapping[str, Value] | None) -> bool:
@@ -62,6 +70,9 @@ def holds(condition: Condition | None, item: Mapping[str, Value] | None) -> bool
         case Below(name, bound):
             number = found.get(name)
             return isinstance(number, int) and number < bound
+        case AtLeast(name, bound):
+            number = found.get(name)
+            return isinstance(number, int) and number >= bound
         case AllOf(parts):
             return all(holds(part, found) for part in parts)
         case AnyOf(parts):

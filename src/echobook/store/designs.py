@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from echobook.store.conditions import Absent, Equals
-from echobook.store.deciding import ENTRIES, TEXTS
+from echobook.store.deciding import ENTRIES, TEXTS, alive, expired
 from echobook.store.errors import ConditionFailed, SealBroken
 from echobook.store.events import Code, Event, complete
 from echobook.store.items import Item, Value
@@ -55,7 +55,7 @@ class FatEntry(TwoTables):
                 return True
 
     def _open(self, interaction: str, item: Item | None) -> dict[str, Any]:
-        if item is None:
+        if item is None or not self.live(item):  # what has expired counts as missing
             return {"ev": [], "texts": {}}
         body: dict[str, Any] = json.loads(self.unseal(item.get("c", ""), interaction))
         return body
@@ -97,11 +97,11 @@ class SealedAttributes(TwoTables):
         """See TwoTables; the returned image already holds the sealed texts."""
         yield "update-entry"
         adds: dict[str, frozenset[str] | int] = {"ev": frozenset({str(event.code)})}
-        sets: dict[str, Value] = {"ttl": self.expiry(), f"t_{event.code.lower()}": round(1000 * event.at)}
+        sets: dict[str, Value] = {f"t_{event.code.lower()}": round(1000 * event.at)}
         if event.text is not None:
             adds["refs"] = frozenset({event.reference})
             sets[_attribute(event.part)] = self.seal(event.text, event.reference)
-        image = self.store.update(ENTRIES, ENTRIES.key(event.interaction), Change(add=adds, set=sets))
+        image = self.enter(event.interaction, adds, sets)
         return (yield from self.embedding(image)) if self.due(image) else False
 
     def collect(self, image: Mapping[str, Value]) -> dict[str, bytes] | None:
@@ -135,7 +135,11 @@ class Transactional(TwoTables):
             adds["refs"] = frozenset({event.reference})
             writes.append(Put(TEXTS, self._text_item(event, event.text)))
         yield "transact"
-        self.store.transact([*writes, Update(ENTRIES, key, Change(add=adds, set=sets))])
+        now = self.clock()
+        try:
+            self.store.transact([*writes, Update(ENTRIES, key, Change(add=adds, set=sets), alive(now))])
+        except ConditionFailed:  # expired and still there: it counts as missing
+            self.store.transact([*writes, Put(ENTRIES, {**key, **adds, **sets}, expired(now))])
         yield "get-entry"
         image = self.store.get(ENTRIES, key) or key
         return (yield from self.embedding(image)) if self.due(image) else False

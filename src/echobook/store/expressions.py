@@ -6,7 +6,7 @@ Every name and value goes through a placeholder, so no attribute name can clash 
 from collections.abc import Mapping
 from typing import Any
 
-from echobook.store.conditions import Absent, AllOf, AnyOf, Below, Condition, Equals
+from echobook.store.conditions import Absent, AllOf, AnyOf, AtLeast, Below, Condition, Equals
 from echobook.store.errors import StoreError
 from echobook.store.items import Item, Value
 from echobook.store.port import Change
@@ -74,6 +74,8 @@ class Expressions:
                 return f"{self.name(name)} = {self.value(value)}"
             case Below(name, bound):
                 return f"{self.name(name)} < {self.value(bound)}"
+            case AtLeast(name, bound):
+                return f"{self.name(name)} >= {self.value(bound)}"
             case AllOf(parts):
                 return "(" + " AND ".join(map(self.condition, parts)) + ")"
             case AnyOf(parts):

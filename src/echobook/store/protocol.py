@@ -16,14 +16,15 @@ sealing are this project's design.
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from echobook.store.conditions import Equals
-from echobook.store.deciding import ENTRIES, TEXTS, VECTORS, Look, free, held, returned
+from echobook.store.conditions import AllOf, Equals
+from echobook.store.deciding import ENTRIES, TEXTS, VECTORS, Look, alive, expired, free, held, returned
 from echobook.store.errors import ConditionFailed, SealBroken, StoreError
 from echobook.store.events import Code, Event, complete, references
 from echobook.store.items import Item, Value
 from echobook.store.port import Change, Store
 from echobook.store.sealing import KeyProvider, seal, unseal
 
+_ROUNDS = 8
 Steps = Generator[str, None, bool]
 Embed = Callable[[Mapping[str, bytes]], bytes]
 
@@ -168,8 +169,29 @@ class TwoTables:
         if refs := frozenset(event.reference for event in events if event.text is not None):
             adds["refs"] = refs
         times: dict[str, Value] = {f"t_{event.code.lower()}": round(1000 * event.at) for event in events}
-        change = Change(add=adds, set={**times, "ttl": self.expiry()})
-        return self.store.update(ENTRIES, ENTRIES.key(events[0].interaction), change)
+        return self.enter(events[0].interaction, adds, times)
+
+    def enter(
+        self, interaction: str, adds: Mapping[str, frozenset[str] | int], sets: Mapping[str, Value]
+    ) -> Item:
+        """Add to an entry, start its time anew, and return it as it then is.
+
+        An entry that has expired and is still there counts as missing: what is delivered after the time span
+        begins an entry of its own and brings nothing back.
+        """
+        key = ENTRIES.key(interaction)
+        for _ in range(_ROUNDS):
+            now, lives = self.clock(), {**sets, "ttl": self.expiry()}
+            try:
+                return self.store.update(ENTRIES, key, Change(add=adds, set=lives), condition=alive(now))
+            except ConditionFailed:
+                fresh: Item = {**key, **adds, **lives}
+            try:
+                self.store.put(ENTRIES, fresh, condition=expired(now))
+                return fresh
+            except ConditionFailed:
+                continue  # another worker replaced or deleted it meanwhile
+        raise StoreError(f"{interaction}: the entry neither lives nor expires; is its ttl a whole number?")
 
     def due(self, image: Mapping[str, Value]) -> bool:
         """Step 3: say whether an image asks this worker to embed. Pure."""
@@ -180,10 +202,10 @@ class TwoTables:
 
     def claim(self, interaction: str, token: str) -> bool:
         """Step 3: take the embedding under a fresh token, unless somebody has it."""
-        now = self._now_ms()
+        now = self.clock()
         change = Change(
             add={"ev": frozenset({str(Code.EMBEDDING)})},
-            set={"owner": token, "lease": now + round(1000 * self.lease_s), "ttl": self.expiry()},
+            set={"owner": token, "lease": self._lease_end(), "ttl": self.expiry()},
         )
         condition = free(now, token) if self.claims else None
         try:
@@ -197,8 +219,8 @@ class TwoTables:
 
         For a claim that waited in a queue: its lease began when it was queued.
         """
-        change = Change(set={"lease": self._now_ms() + round(1000 * self.lease_s), "ttl": self.expiry()})
-        condition = held(token) if self.claims else None
+        change = Change(set={"lease": self._lease_end(), "ttl": self.expiry()})
+        condition = held(self.clock(), token) if self.claims else None
         try:
             self.store.update(ENTRIES, ENTRIES.key(interaction), change, condition=condition)
         except ConditionFailed:
@@ -232,7 +254,7 @@ class TwoTables:
     def finish(self, interaction: str, token: str) -> bool:
         """Step 5: mark the entry as done; False when another worker took over meanwhile."""
         change = Change(add={"ev": frozenset({str(Code.EMBEDDED)})}, set={"done": 1, "ttl": self.expiry()})
-        condition = Equals("owner", token) if self.claims else None
+        condition = AllOf((Equals("owner", token), alive(self.clock()))) if self.claims else None
         try:
             self.store.update(ENTRIES, ENTRIES.key(interaction), change, condition=condition)
         except ConditionFailed:
@@ -260,6 +282,9 @@ class TwoTables:
         """Say whether an item has not expired; servers delete late or never, so every read asks."""
         ttl = item.get("ttl")
         return isinstance(ttl, int) and ttl > self.clock()
+
+    def _lease_end(self) -> int:
+        return self._now_ms() + round(1000 * self.lease_s)
 
     def _now_ms(self) -> int:
         return round(1000 * self.clock())
