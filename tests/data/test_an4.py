@@ -57,6 +57,7 @@ def test_rows_by_hand(folder: Path) -> None:
 
 
 def test_speakers_have_split_gender_and_counts(folder: Path) -> None:
+    assert list(load_an4(folder).speakers.columns) == ["speaker", "split", "gender", "utterances"]
     assert load_an4(folder).speakers.to_numpy().tolist() == [
         ["fann", "train", "f", 2], ["mbob", "train", "m", 1], ["mcyd", "test", "m", 1],
     ]  # fmt: skip
@@ -77,6 +78,9 @@ def test_digest_follows_every_file_that_was_read(folder: Path) -> None:
         ("etc/an4_test.fileids", "", r"an4_test\.fileids:1: expected at least one utterance"),
         ("etc/an4_test.fileids", "a/mcyd\n", r"fileids:1: expected set/speaker/utterance.*'a/mcyd'"),
         ("etc/an4_test.fileids", "a/xcyd/a4\n", r"the speaker f\.\.\. or m\.\.\."),
+        ("etc/an4_test.fileids", "a/mcyd/\n", r"fileids:1: expected set/speaker/utterance"),
+        ("etc/an4_test.fileids", "/mcyd/a4\n", r"fileids:1: expected set/speaker/utterance"),
+        ("etc/an4_test.fileids", "a//a4\n", r"fileids:1: expected set/speaker/utterance"),
         ("etc/an4_test.fileids", "a/mcyd/..\n", r"expected set/speaker/utterance"),
         ("etc/an4_test.fileids", "a/mcyd/a4\na/mcyd/a4\n", r"fileids:2: .* other than that of line 1"),
         ("etc/an4_test.transcription", "STOP\n", r"transcription:1: expected WORD \.\.\. \(utterance\)"),

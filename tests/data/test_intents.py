@@ -1,6 +1,7 @@
 """IntentCorpus: preparation against a slow oracle, validation, refusals; real corpora where present."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echobook.data import intents
+from echobook.data import intents, names, pronunciations, qa, slurp
 from echobook.data.intent_sources import SOURCES, CorpusError, snake_case
 from echobook.data.intents import (
     SPLITS,
@@ -19,6 +20,7 @@ from echobook.data.intents import (
     load_sentences,
     normal_form,
 )
+from echobook.data.registry import dataset_rows
 from echobook.data.text_files import MalformedRow
 from echobook.data.types import DatasetUse
 
@@ -192,6 +194,56 @@ def test_sentences_refuse_a_blank_line(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(intents, "fetch", lambda name, files: tmp_path)
     with pytest.raises(MalformedRow, match=r"all_wiki_sents.txt:2: expected a sentence"):
         load_sentences()
+
+
+def wiki(path: Path, lines: list[str]) -> None:
+    (path / "all_wiki_sents.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def test_sentences_are_distinct_and_all_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intents, "fetch", lambda name, files: tmp_path)
+    lines = ["First  one", "FIRST one", "Second", "first ONE ", *(f"line {k}" for k in range(14_746))]
+    wiki(tmp_path, lines)
+    sentences, used = load_sentences()
+    assert set(sentences) == {"First one", "Second", *(f"line {k}" for k in range(14_746))}
+    assert (used.name, used.rows, len(sentences)) == ("clinc150", {"train": 14_748}, 14_748)
+    for wrong in (lines[:-1], [*lines, "one more"]):
+        wiki(tmp_path, wrong)
+        with pytest.raises(CorpusError, match=r"expected rows \{'train': 14750\} before preparation, got"):
+            load_sentences()
+
+
+def test_a_public_corpus_is_counted_before_and_after_preparation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intents, "fetch", lambda name, files: tmp_path)
+    for file, words in (("train", ["play", "Play", "stop"]), ("valid", ["play", "go"]), ("test", ["halt"])):
+        (tmp_path / file).write_text("".join(f"{word}:O <=> PlayMusic\n" for word in words))
+    stated = replace(SOURCES["snips"], rows={"train": 3, "validation": 2, "test": 1})
+    monkeypatch.setitem(intents.SOURCES, "snips", stated)  # type: ignore[arg-type]
+    corpus = load_intents("snips")
+    assert corpus.frame.values.tolist() == [
+        ["play", "play_music", "snips", "train"],
+        ["stop", "play_music", "snips", "train"],
+        ["go", "play_music", "snips", "validation"],
+        ["halt", "play_music", "snips", "test"],
+    ]
+    assert corpus.dropped == {"duplicate, same intent": 2}
+    assert (corpus.use.name, corpus.use.rows) == ("snips", {"train": 2, "validation": 1, "test": 1})
+    (tmp_path / "test").write_text("halt:O <=> PlayMusic\nwait:O <=> PlayMusic\n")
+    with pytest.raises(CorpusError, match=r"snips: expected rows .* before preparation"):
+        load_intents("snips")
+
+
+def test_every_file_a_loader_reads_is_registered() -> None:
+    """A loader that asks for a file without a digest would have nothing to check it against."""
+    read = {name: source.files for name, source in SOURCES.items()}
+    read |= {"wikiqa": tuple(qa.WIKIQA_FILES.values()), "trecqa": tuple(qa.TRECQA_FILES.values())}
+    read |= {"name_databases": tuple(names.FILES.values()), "cmudict": (pronunciations.FILE,)}
+    read |= {"slurp": slurp.FILES}
+    for dataset, files in read.items():
+        assert [row.file for row in dataset_rows(dataset, files)] == list(files)
+    assert dataset_rows("clinc150", ["all_wiki_sents.txt"])
 
 
 # Intents and domains as the corpora's publishers count them; ATIS and SNIPS have no domains.

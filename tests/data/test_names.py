@@ -15,6 +15,18 @@ def test_names_are_lower_case_letters_each_once(tmp_path: Path) -> None:
     assert read_names(path) == (("bauer", "jones"), 4)
 
 
+def test_both_lists_with_their_counts(tmp_path: Path) -> None:
+    (tmp_path / "first_names_us.txt").write_text("Meg\nJo\nmeg\n")
+    (tmp_path / "surnames_us.txt").write_text("O'Neill\n Smith \n")
+    found = load_names(tmp_path)
+    assert (found.first, found.surnames) == (("meg", "jo"), ("smith",))
+    assert found.dropped == {"first": 1, "surnames": 1}
+    assert (found.use.name, found.use.rows) == ("name_databases", {"first": 2, "surnames": 1})
+    (tmp_path / "first_names_us.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="first_names_us"):
+        load_names(tmp_path)
+
+
 def test_an_empty_list_is_named(tmp_path: Path) -> None:
     (tmp_path / FILES["first"]).write_text("Meg\n")
     (tmp_path / FILES["surnames"]).write_text("1\n")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from echobook.data import qa, qa_transfer
 from echobook.data.qa import (
     COLUMNS,
     WIKIQA_HEADER,
@@ -64,9 +65,134 @@ def test_trecqa_rows_are_grouped_by_line(tmp_path):
     ]
 
 
+HEADER = "QuestionID\tQuestion\tDocumentID\tDocumentTitle\tSentenceID\tSentence\tLabel"
+
+
+@pytest.fixture
+def local(tmp_path, monkeypatch):
+    """A folder that stands for the verified one; the names asked for are kept."""
+    asked = []
+
+    def found(dataset, *, files):
+        asked.append((dataset, tuple(files)))
+        return tmp_path
+
+    for module in (qa, qa_transfer):
+        monkeypatch.setattr(module, "fetch", found)
+    return tmp_path, asked
+
+
+def test_wikiqa_splits_come_from_their_files(local):
+    folder, asked = local
+    for part, label in (("train", 1), ("dev", 0), ("test", 1)):
+        text = "\n".join([HEADER, f"Q7\tin {part} ?\tD1\tTitle\tD1-0\tthe sentence\t{label}"])
+        (folder / f"WikiQA-{part}.tsv.gz").write_bytes(gzip.compress(text.encode()))
+    corpus = load_wikiqa()
+    assert asked == [("wikiqa", ("WikiQA-train.tsv.gz", "WikiQA-dev.tsv.gz", "WikiQA-test.tsv.gz"))]
+    assert corpus.frame.values.tolist() == [
+        ["Q7", "in train ?", "the sentence", 1, "train"],
+        ["Q7", "in dev ?", "the sentence", 0, "validation"],
+        ["Q7", "in test ?", "the sentence", 1, "test"],
+    ]
+    assert corpus.rows("validation").index.tolist() == [0]
+    assert (corpus.name, corpus.use.name, corpus.dropped) == ("wikiqa", "wikiqa", {})
+    assert corpus.use.rows == {"train": 1, "validation": 1, "test": 1}
+    with pytest.raises(
+        ValueError, match=r"wikiqa has no split 'dev'; it has \['train', 'validation', 'test'\]"
+    ):
+        corpus.rows("dev")
+
+
+def write_trec_parts(folder, train, train_all=()):
+    write_trecqa(folder / "train-filtered.jsonl", *train)
+    write_trecqa(folder / "dev-filtered.jsonl", record(("d", 1)))
+    write_trecqa(folder / "test-filtered.jsonl", record(("e", 0)), record(("f", 1)))
+    packed = "".join(json.dumps(each) + "\n" for each in train_all).encode()
+    (folder / "train-all-filtered.jsonl.gz").write_bytes(gzip.compress(packed))
+
+
+def test_trecqa_splits_come_from_their_files(local):
+    folder, asked = local
+    write_trec_parts(folder, [record(("x", 1), ("y", 0))])
+    corpus = load_trecqa()
+    assert asked == [("trecqa", ("train-filtered.jsonl", "dev-filtered.jsonl", "test-filtered.jsonl"))]
+    assert corpus.frame[["question_id", "candidate", "label", "split"]].values.tolist() == [
+        ["train-1", "x", 1, "train"],
+        ["train-1", "y", 0, "train"],
+        ["validation-1", "d", 1, "validation"],
+        ["test-1", "e", 0, "test"],
+        ["test-2", "f", 1, "test"],
+    ]
+    assert (corpus.use.rows, corpus.dropped) == ({"train": 2, "validation": 1, "test": 2}, {})
+
+
+def test_candidates_labelled_both_ways_leave_the_automatic_set_only(local):
+    folder, asked = local
+    both = record(("x", 1), ("keep", 1), ("x", 0), ("x", 1), question="who ?")
+    other = record(("x", 1), ("keep", 0), question="what ?")
+    write_trec_parts(folder, [record(("x", 1))], [both, other])
+    corpus = load_trecqa(train="train-all")
+    assert asked[0][1][0] == "train-all-filtered.jsonl.gz"
+    assert corpus.rows("train")[["question_id", "candidate", "label"]].values.tolist() == [
+        ["train-all-1", "keep", 1],
+        ["train-all-2", "x", 1],
+        ["train-all-2", "keep", 0],
+    ]
+    assert corpus.dropped == {"labelled both ways": 3}
+    assert corpus.use.rows["train"] == 3
+    write_trec_parts(folder, [both])
+    with pytest.raises(MalformedRow, match=r"train-filtered\.jsonl:1: expected one label"):
+        load_trecqa()
+
+
+def test_squad_pairs_are_sentence_then_question(local):
+    folder, asked = local
+    (folder / "src-test.txt").write_text("a -lrb- b -rrb- .\nc .\n")
+    (folder / "tgt-test.txt").write_text("who ?\nwhat ?\n")
+    pairs, used = load_squad_nqg("test")
+    assert pairs == [("a ( b ) .", "who ?"), ("c .", "what ?")]
+    assert asked == [("squad_nqg", ("src-test.txt", "tgt-test.txt"))]
+    assert (used.name, used.rows) == ("squad_nqg", {"test": 2})
+
+
+def test_the_header_of_wikiqa_is_the_published_one(tmp_path):
+    path = tmp_path / "a.tsv"
+    row = "Q1\tq\tD1\tTitle\tD1-0\tthe sentence\t1\n"
+    path.write_text(f"{HEADER}\n{row}")
+    assert read_wikiqa(path) == [(2, "Q1", "q", "the sentence", 1)]
+    for name in HEADER.split("\t"):
+        path.write_text(f"{HEADER.replace(name, name + 'x', 1)}\n{row}")
+        with pytest.raises(MalformedRow, match="expected the header QuestionID<TAB>Question<TAB>DocumentID"):
+            read_wikiqa(path)
+    path.write_text("")
+    with pytest.raises(MalformedRow, match=r"a\.tsv:1: expected the header"):
+        read_wikiqa(path)
+
+
+def test_own_ids_part_equal_questions(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "\ufeffquestion_id,question,candidate,label\n1,q,c,1\n2,q,c,0\n ,q,d,1\n", encoding="utf-8"
+    )
+    assert read_candidates(path)["question_id"].tolist() == ["1", "2", "q"]
+
+
+def test_a_gzip_file_cut_short_is_not_read_as_a_shorter_one(tmp_path):
+    lines = "\n".join([HEADER, *(f"Q{k}\tq {k}\tD\tT\tS\tsentence {k}\t1" for k in range(400))])
+    packed = gzip.compress(lines.encode())
+    path = tmp_path / "a.tsv.gz"
+    for size in (len(packed) - 1, len(packed) // 2, 11):
+        path.write_bytes(packed[:size])
+        with pytest.raises((EOFError, MalformedRow)):
+            read_wikiqa(path)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
+        ([wikiqa_line(id_="")], r"a.tsv:2: expected a question id that is not empty"),
+        ([wikiqa_line(question=" ")], r"a.tsv:2: expected a question that is not empty"),
+        ([wikiqa_line(label="")], r"a.tsv:2: expected a label 0 or 1, got ''"),
         ([wikiqa_line(sentence=" ")], r"a.tsv:2: expected a candidate sentence that is not empty"),
         ([wikiqa_line(), wikiqa_line(label="0")], r"a.tsv:3: expected one label .*'Q1'"),
         ([wikiqa_line(), wikiqa_line(question="what ?")], r"a.tsv:3: expected id 'Q1' to stay"),

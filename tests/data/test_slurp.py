@@ -51,6 +51,14 @@ def test_a_broken_line_is_named(tmp_path: Path, file: str) -> None:
         load_slurp(tmp_path)
 
 
+def test_a_slot_of_several_words_is_their_span(tmp_path: Path) -> None:
+    path = folder(tmp_path) / "test.jsonl"
+    sentence = json.loads(path.read_text())
+    sentence["entities"] = [{"span": [2, 3], "type": "time"}, {"span": [1], "type": "person"}]
+    path.write_text(json.dumps(sentence) + "\n")
+    assert load_slurp(tmp_path).recordings.goal.unique().tolist() == ["alarm_set|person:me|time:at six"]
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (folder(tmp_path) / "test.jsonl").unlink()
     with pytest.raises(FileNotFoundError, match=r"test\.jsonl"):

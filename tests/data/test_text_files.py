@@ -96,6 +96,25 @@ def test_malformed(
     assert str(caught.value).startswith(f"{path}:{line}: ")
 
 
+@pytest.mark.parametrize(("length", "shown"), [(78, "x" * 78), (79, "x" * 76 + "...")])
+def test_rows_of_eighty_characters_with_their_quotes_are_shown_whole(
+    tmp_path: Path, length: int, shown: str
+) -> None:
+    with pytest.raises(MalformedRow) as caught:
+        read_slot_tagged(write(tmp_path / "f", "x" * length))
+    assert str(caught.value).split("got '")[1].removesuffix("'") == shown
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20, 40])
+def test_a_json_file_cut_short_is_refused(tmp_path: Path, cut: int) -> None:
+    text = json.dumps({"train": [["wake me", "alarm"], ["rain", "weather"]]}, indent=1)
+    path = write(tmp_path / "f", text[:cut])
+    with pytest.raises(MalformedRow, match=r"f:\d+: expected JSON"):
+        read_json_pairs(path)
+    with pytest.raises(MalformedRow, match=r"f:\d+: expected JSON"):
+        read_rasa(path)
+
+
 def test_long_rows_are_shortened_in_messages(tmp_path: Path) -> None:
     with pytest.raises(MalformedRow, match=r"\.\.\.$"):
         read_slot_tagged(write(tmp_path / "f", "x" * 5000))

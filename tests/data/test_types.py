@@ -1,6 +1,7 @@
 """DatasetUse and the digests."""
 
 import hashlib
+from dataclasses import FrozenInstanceError
 
 import pytest
 
@@ -41,6 +42,12 @@ def test_total_and_dict() -> None:
 def test_refuses(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DatasetUse(**(GOOD | change))
+
+
+def test_a_use_cannot_be_changed_after_it_was_checked() -> None:
+    use = DatasetUse(**GOOD)
+    with pytest.raises(FrozenInstanceError):
+        use.licence = "none"  # type: ignore[misc]
 
 
 def test_combined_digest_is_the_digest_of_sorted_lines() -> None:

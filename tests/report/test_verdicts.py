@@ -1,6 +1,7 @@
 """Verdicts: worked examples of every comparison, rule and combination; loops as oracles; refusals."""
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from echobook.metrics.statistics import hierarchical_bootstrap
 from echobook.report.claims import Claim, Claims, Printed, Test
 from echobook.report.errors import ClaimsError, ResultsError
 from echobook.report.measures import seed_value
-from echobook.report.verdicts import combine, estimate, judge_claims, measure
+from echobook.report.verdicts import VERDICTS, Verdict, combine, estimate, judge_claims, measure
 
 PRINTED = Printed(value=None, unit="", text="no figure", source="abstract", provenance="read")
 YES = {"all": [{"quantity": "estimate", "is": ">", "value": 0.0}]}
@@ -353,6 +354,66 @@ def test_items_without_any_weight_have_no_mean(make, over):
     result = make({"a": 0.0}, items={"a": [1.0, 2.0]}, weights={"a": [0.0, 0.0]}, groups={"a": [1, 2]})
     with pytest.raises(ClaimsError, match="a: per-item scores average to nan, but the value is 0"):
         measure(criterion(interval={"method": "bootstrap", "over": over}), [result])
+
+
+@pytest.mark.parametrize(
+    ("comparison", "unit"),
+    [("ratio", ""), ("relative_change", ""), ("difference", "points"), ("equality", "points")],
+)
+def test_only_comparisons_that_keep_the_unit_show_it(make, comparison, unit):
+    fields = {"tolerance": 1.0} if comparison == "equality" else {}
+    test = criterion(comparison=comparison, against="b", **fields)
+    assert measure(test, runs(make, {"a": 3.0, "b": 2.0})).unit == unit
+
+
+@pytest.mark.parametrize("relation", ["<", "<=", ">", ">=", "=="])
+def test_conditions_at_their_limit(make, relation):
+    [result] = runs(make, {"a": 2.0})
+    for value, expected in (
+        (1.0, relation in (">", ">=")),
+        (3.0, relation in ("<", "<=")),
+        (2.0, "=" in relation),
+    ):
+        rule = {"all": [{"quantity": "estimate", "is": relation, "value": value}]}
+        never = {"all": [{"quantity": "seeds", "is": "<", "value": 0}]}
+        outcome = measure(criterion(reproduced=rule, not_reproduced=never), [result])
+        assert outcome.verdict == ("reproduced" if expected else "partly reproduced")
+
+
+@pytest.mark.parametrize("quantity", ["low", "high", "standard_errors", "p_value"])
+@pytest.mark.parametrize("relation", ["<", ">", "=="])
+def test_a_quantity_that_cannot_be_computed_decides_nothing(make, quantity, relation):
+    rule = {"any": [{"quantity": quantity, "is": relation, "value": 0.0}]}
+    never = {"all": [{"quantity": "seeds", "is": "<", "value": 0}]}
+    [result] = runs(make, {"a": 2.0})
+    for fields in (
+        {"reproduced": rule, "not_reproduced": never},
+        {"reproduced": never, "not_reproduced": rule},
+    ):
+        outcome = measure(criterion(**fields, interval={"method": "none"}), [result])
+        assert (getattr(outcome, quantity), outcome.verdict) == (None, "partly reproduced")
+
+
+def test_all_and_any_of_a_rule(make):
+    hit, miss = ({"quantity": "estimate", "is": ">", "value": value} for value in (1.0, 3.0))
+    never = {"all": [{"quantity": "seeds", "is": "<", "value": 0}]}
+    found = {
+        (kind, len(conditions)): measure(
+            criterion(reproduced={kind: conditions}, not_reproduced=never), runs(make, {"a": 2.0})
+        ).verdict
+        for kind in ("all", "any")
+        for conditions in ([hit], [hit, miss])
+    }
+    assert found == {
+        ("all", 1): "reproduced",
+        ("all", 2): "partly reproduced",
+        ("any", 1): "reproduced",
+        ("any", 2): "reproduced",
+    }
+
+
+def test_every_verdict_is_listed_once():
+    assert sorted(VERDICTS) == sorted(get_args(Verdict))
 
 
 def test_division_by_zero_and_missing_metric_are_refused(make):
