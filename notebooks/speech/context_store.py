@@ -42,8 +42,8 @@ from echobook.data.generators.interactions import interactions, interactions_use
 from echobook.papers.context_store import load
 from echobook.papers.context_store.costs import START_S, cost_of, cost_table, crossover, trace
 from echobook.papers.context_store.expiry import age
-from echobook.papers.context_store.faults import SCENARIOS, SURVIVED, count_faults
-from echobook.papers.context_store.races import VARIANTS, race, rates
+from echobook.papers.context_store.faults import MAY_LACK_THE_LIST, SCENARIOS, SURVIVED, count_faults
+from echobook.papers.context_store.races import VARIANTS, race, rates, setting
 from echobook.papers.context_store.timing import simulate
 from echobook.report.chapter import Chapter
 from echobook.report.display import volatile
@@ -106,7 +106,8 @@ chapter.verdict_box()
 #
 # **What we add.** A text is put *before* it is referenced, so no reference dangles. Events are a *set*: their order
 # and repeated delivery leave no trace. The embedding is claimed by a conditional write with a lease, so that one
-# worker wins and a dead one is replaced. Texts and vectors are sealed with AES-GCM; the reference is authenticated
+# worker wins and a dead one is replaced; the lease begins anew when the embedding does, so that a wait in a queue does not
+# use it up. What is delivered after the span begins an entry of its own and brings nothing back. Texts and vectors are sealed with AES-GCM; the reference is authenticated
 # with them, so a sealed text cannot be moved to another interaction.
 #
 # ```{figure} ../../book/_static/context-store-protocol.svg
@@ -200,9 +201,11 @@ for other in ("fat-entry", "sealed-attributes"):
 # %% [markdown]
 # Random interleavings: every delivery of an event is a worker of its own, and a scheduler picks who makes the next
 # call. A way to decide is judged by the embeddings it misses and doubles. Eventual reads meet one of three replicas
-# that lags.
+# that lags. The schedules are made to collide often, so the counts are no rates of a service: the cell prints with what
+# shares and times they are drawn.
 
 # %%
+print(setting())
 outcomes = {name: rates(race(one, runs=interleavings, seed=seed)) for name, one in VARIANTS.items()}
 outcomes["killed"] = rates(race(VARIANTS["returned"], runs=interleavings, seed=seed, kill=0.1))
 for name, row in outcomes.items():
@@ -240,6 +243,8 @@ chapter.record("fault/unrepaired", unrepaired, unit="reads", n=repetitions * len
 left = age(count=interactions_played, seed=seed)
 chapter.record("expiry/old-readable", left.old_readable, unit="vectors")
 chapter.record("expiry/old-left", left.left_after, unit="items", n=left.left_before)
+chapter.record("expiry/revived", left.revived, unit="codes and references", n=left.delivered_late)
+chapter.record("expiry/late-lost", left.late_expected - left.embedded_late, unit="vectors")
 _ = chapter.record("expiry/young-lost", left.young_expected - left.young_readable, unit="vectors")
 
 # %% [markdown]
@@ -373,7 +378,8 @@ with figure_style():
 # **Races.** Deciding on the returned image, with a conditional claim, neither misses nor doubles. A *consistent* read
 # after the write is as safe, for one more call and its read units; an eventual read misses. Without the claim, two
 # workers that both see a complete entry both embed. With workers killed at random between calls, doubles are
-# repeated work after a death, not wrong results, and every vector is ready in the end.
+# repeated work after a death, not wrong results; the table shows how many vectors are ready in the end. One bound remains
+# without deaths: an embedding that takes longer than its lease may be made twice, and the last owner's mark counts.
 
 # %%
 race_table = pd.DataFrame(outcomes).T.reset_index(names="way to decide")
@@ -382,9 +388,11 @@ chapter.table(race_table, name="races", caption="Random interleavings by what a 
 # %% [markdown]
 # (context-store-c4)=
 # (context-store-c5)=
-# **Time.** The shortest window is that of the shortest reply. Up to there the embedding hides; beyond it the hit rate
-# falls along the distribution of windows, and queueing for embedders adds to it. What is saved is exactly the share
-# of interactions without a follow-up.
+# **Time.** The shortest window is that of the shortest reply,
+# {result}`context-store:timing/shortest-window|.2f` s. An embedding that is quicker hides; with slower ones the hit rate falls
+# along the distribution of windows, and queueing for embedders adds to it. C4 calls a median of 200 ms quick; its 99th
+# percentile is {result}`context-store:timing/embed-p99/embed-200|.2f` s. C5 compares what is saved with the share of interactions
+# without a follow-up.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Line of the hit rate against the median embedding time, near one up to about a second, then falling."}, "figure": {"caption": "Share of follow-ups whose vector was there, against the median embedding time; the dotted line is the shortest window.", "name": "fig-context-store-hits"}}
 with figure_style():
@@ -398,12 +406,17 @@ with figure_style():
 # %% [markdown]
 # (context-store-c6)=
 # (context-store-c7)=
-# **Faults.** Each row repeats one fault. *Right* means the vector of all texts, or of all but an optional context list;
-# *nothing* is recognition without context. No fault may raise an error at the recogniser or hand it a wrong vector.
-# After the time span nothing old can be read, and the sweeper leaves nothing of it.
+# **Faults.** Each row repeats one fault. *Right* means the vector of all texts; only where the context list may come too late
+# or get lost, the column *list optional*, may it be missing. *Nothing* is recognition without context. No fault may raise an
+# error at the recogniser, of whatever type, or hand it a wrong vector. C7 counts what can be read after the time span, and
+# what the sweeper leaves. Half of the old interactions get their last event once more after it: *revived* counts the codes
+# and references from before that their entries then hold. Those that get all events again must have a vector again.
 
 # %%
-fault_table = pd.DataFrame([{"fault": name, **vars(one)} for name, one in faults.items()])
+optional = {name: "yes" if name in MAY_LACK_THE_LIST else "" for name in faults}
+fault_table = pd.DataFrame(
+    [{"fault": name, **vars(one), "list optional": optional[name]} for name, one in faults.items()]
+)
 chapter.table(fault_table, name="faults", caption="What the recogniser gets, by fault", digits=0)
 
 # %%
@@ -468,9 +481,10 @@ with figure_style():
     figure.tight_layout()
 
 # %% [markdown]
-# **Where the time goes.** On the server's side of the figure two things bound the rate. boto3's general layers cost the
-# client {result}`context-store:load/client-time/boto3-100|.1f` ms of processor time an interaction, the same calls made
-# directly {result}`context-store:load/client-time/dynamodb-protocol-100|.1f` ms at the same rate; asked for 200 a second,
+# **Where the time goes.** On the server's side of the figure two things bound the rate. With boto3's own calls the client
+# process needs {result}`context-store:load/client-time/boto3-100|.1f` ms of processor time an interaction in all (sealing, pipeline
+# and JSON included), with quick calls {result}`context-store:load/client-time/dynamodb-protocol-100|.1f` ms at the same rate; what
+# lies between is boto3's general layers. Asked for 200 a second,
 # boto3's own calls reach {result}`context-store:load/rate/boto3-200|.0f`. dynalite, which answers on one thread, takes
 # {result}`context-store:load/server-time/dynamodb-protocol|.1f` ms at the bar's rate, its compiler's and collector's threads
 # included. Waits grow as these sums near the processors' time. The quick client is boto3's own client class with its
@@ -479,7 +493,9 @@ with figure_style():
 # Flushed to disk at every commit, the embedded store has a 99th percentile of
 # {result}`context-store:load/p99/embedded-power-1000|.0f`, {result}`context-store:load/p99/embedded-power-2000|.0f` and
 # {result}`context-store:load/p99/embedded-power-3050|.0f` ms at a thousand, two thousand and 3,050 interactions a second. The
-# verdict goes by means over the seeds: in one of the three the embedded store's 99th percentile was above the bar.
+# verdict goes by means over the seeds, without a condition on their interval. That of the embedded store's 99th percentile is
+# {interval}`context-store:load/p99/embedded|.0f` ms, with three seeds: where it reaches beyond the bar of 50 ms, a further run
+# may well be above it, and the verdict then says no more than that the mean is below.
 
 # %% [markdown]
 # (context-store-c9)=
@@ -494,22 +510,39 @@ chapter.table(peers, name="peers", caption="The embedded store beside its peers,
 # %% [markdown]
 # ## Ablations and controls
 #
-# **Control**: without follow-ups nothing may be opened or embedded. **Ablation**: embedding early, at every spoken
-# reply, would raise the embeddings to one an interaction. **Back-pressure**: with one slow embedder and short queues,
-# the pipeline waits and loses nothing.
+# **Control**: without follow-ups nothing may be opened or embedded. **Ablation**: *early* embeds as soon as the user's words
+# and the reply are stored, without waiting for the microphone's event; the reply is stored two milliseconds before that
+# event, so there is little time to gain. **Back-pressure**: one embedder of two seconds, and queues of four. The writers
+# then wait for the embedder and the source for the writers. Counted as *lost* are events that were not written and
+# embeddings that were not made.
 
 # %%
 silent = cost_of("two-tables", interactions(seed=seed, count=interactions_played, follow_ups=0.0))
 chapter.record("control/opens", silent.opens, unit="per interaction", n=interactions_played)
 chapter.record("control/embeddings", silent.embeddings, unit="per interaction", n=interactions_played)
-slow = simulate(
-    seed=seed, count=interactions_played, embed_s=2.0, follow_ups=follow_ups, rate=20.0, embedders=1
-)
+given = {"seed": seed, "count": interactions_played, "follow_ups": follow_ups}
+early = simulate(embed_s=next(iter(timings)) / 1000, trigger_early=True, **given)
+slow = simulate(embed_s=2.0, rate=20.0, embedders=1, queue=4, **given)
+for name, one in (("waiting", first), ("early", early)):
+    share = one.embeddings / one.interactions
+    chapter.record(f"ablation/embeddings/{name}", share, unit="per interaction", n=one.interactions)
+    chapter.record(f"ablation/hit-rate/{name}", one.hit_rate, unit="share", n=len(one.hits))
+
+# %%
+unmade = len(slow.hits) - slow.embeddings
 chapter.record("control/slow-embedder-hit-rate", slow.hit_rate, unit="share", n=len(slow.hits))
-chapter.record("control/slow-embedder-lost", len(slow.hits) - slow.embeddings, unit="embeddings")
-rows = [{"setting": "no follow-ups", "embeddings": silent.embeddings * interactions_played, "hit rate": "-"}]
-rows += [{"setting": "one slow embedder", "embeddings": slow.embeddings, "hit rate": f"{slow.hit_rate:.3f}"}]
-chapter.table(pd.DataFrame(rows), name="controls", caption="Controls", digits=0)
+chapter.record("control/slow-embedder-lost", slow.lost + unmade, unit="events and embeddings")
+chapter.record("control/slow-embedder-longest-queue", slow.longest_queue, unit="events")
+chapter.record("control/slow-embedder-longest-claims", slow.longest_claims, unit="claims")
+chapter.record("control/slow-embedder-longest-wait", slow.longest_wait_s, unit="s")
+rows = [{"setting": "no follow-ups", "embeddings": f"{silent.embeddings * interactions_played:.0f}"}]
+for name, one in (("waiting", first), ("early", early), ("slow embedder, short queues", slow)):
+    row = {"setting": name, "embeddings": str(one.embeddings), "hit rate": f"{one.hit_rate:.3f}"}
+    row |= {"longest queue": f"{one.longest_queue} events, {one.longest_claims} claims"}
+    row |= {"longest wait, s": f"{one.longest_wait_s:.2f}", "lost": f"{one.lost + (one is slow) * unmade}"}
+    rows.append(row)
+controls = pd.DataFrame(rows).fillna("-")
+chapter.table(controls, name="controls", caption="Controls and ablation", digits=0)
 
 # %% [markdown]
 # **See it run**: `make context-demo` starts dynalite, plays a dialogue stream and shows events, windows and hits in the
@@ -529,6 +562,9 @@ chapter.table(pd.DataFrame(rows), name="controls", caption="Controls", digits=0)
 #   recogniser's own encoder takes its place in the chapter on the models.
 # - *A context list that arrives after the trigger is not embedded*, and an entry that expires before the follow-up is gone:
 #   both mean recognition with less context, never an error.
+# - *Throttled calls are repeated* in the fault scenarios, in the loads and in the demonstration. The timing experiment's store
+#   never throttles. Sweeping and recovery are jobs of their own: the pipeline runs neither. The code of the next turn is
+#   written by the demonstration only, so the states *used* and *late* do not occur in the experiments.
 # - *Rates, batches, writers and the time they gather for were chosen after trial runs* with generated streams of other
 #   seeds, over a hundred in all. These also showed that moving the write-ahead log in a thread of its own shortens the
 #   longest waits, that boto3's own work bounds the rate on two cores, and that writers which gather in turn wait
@@ -536,8 +572,11 @@ chapter.table(pd.DataFrame(rows), name="controls", caption="Controls", digits=0)
 # - *Claims and criteria were written after trials*: about fifteen load trials, and trial runs of the cost, race and timing
 #   experiments on generated streams, had been seen. They shaped the rates, the queues, the batches and the lag of the
 #   simulated replica, which C3's share of missed triggers depends on. Seed 1 was run once before its sources were final
-#   and looked at; no criterion changed after that. The offered rates were then set nearer to the bars
-#   (3,050 and 305 interactions a second, before 3,200 and 320).
+#   and looked at. The offered rates were then set nearer to the bars (3,050 and 305 interactions a second, before 3,200
+#   and 320).
+# - *Criteria were made stricter after the first record*, with the same verdicts there: in C3, C4, C6, C7 and C9 one test that
+#   fails decides by itself, and C4 compares all seven times and holds one against the shortest window. The store was mended
+#   at the same time and recorded again.
 #
 # ## Adapt it
 #

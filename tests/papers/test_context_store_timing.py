@@ -19,7 +19,7 @@ from echobook.papers.context_store.faults import (
     expected_vectors,
 )
 from echobook.papers.context_store.nonsense import NonsenseClient
-from echobook.papers.context_store.races import VARIANTS, race, rates
+from echobook.papers.context_store.races import VARIANTS, race, rates, setting
 from echobook.papers.context_store.timing import CALLS, latencies, simulate
 from echobook.store.deciding import ENTRIES, VECTORS
 from echobook.store.dynamodb import DynamoStore
@@ -94,6 +94,38 @@ def test_one_slow_embedder_is_late_and_loses_nothing():
     found = simulate(seed=2, count=40, embed_s=3.0, follow_ups=0.5, rate=20.0, embedders=1)
     assert found.hit_rate < 0.5
     assert found.embeddings == len(found.hits)
+
+
+def test_embedding_early_embeds_every_interaction_and_waiting_only_the_follow_ups():
+    waiting, early = (
+        simulate(seed=2, count=60, embed_s=0.1, follow_ups=0.25, trigger_early=early)
+        for early in (False, True)
+    )
+    assert early.embeddings == early.interactions == 60
+    assert waiting.embeddings == len(waiting.hits) < 30
+    assert early.hit_rate == waiting.hit_rate == 1.0
+    assert (early.lost, waiting.lost) == (0, 0)
+
+
+def test_short_queues_fill_hold_the_source_and_lose_nothing():
+    found = simulate(seed=2, count=60, embed_s=3.0, follow_ups=0.5, rate=20.0, embedders=1, queue=4)
+    roomy = simulate(seed=2, count=60, embed_s=3.0, follow_ups=0.5, rate=20.0, embedders=1)
+    assert (found.longest_queue, found.longest_claims) == (4, 4)
+    assert found.longest_wait_s > 20 > 1 > roomy.longest_wait_s
+    assert found.embeddings == roomy.embeddings == len(found.hits)
+    assert (found.lost, roomy.lost) == (0, 0)
+
+
+def test_without_follow_ups_there_is_no_hit_rate():
+    with pytest.raises(StoreError, match="none of 5 interactions was followed up; try more"):
+        _ = simulate(seed=2, count=5, embed_s=0.1, follow_ups=0.0).hit_rate
+
+
+def test_the_setting_of_the_races_is_said_from_the_code():
+    assert setting() == (
+        "80% of the interactions have a follow-up, 10% of the events are delivered twice and 2% not at all, "
+        "a call takes 1 ms, and the replica lags by 20 ms in the mean"
+    )
 
 
 @settings(max_examples=15, deadline=None)

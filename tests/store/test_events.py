@@ -65,3 +65,20 @@ def test_references_and_refusals():
         Event("i", Code.HEARD, kind="utterance")
     with pytest.raises(StoreError, match="kind without '#'"):
         Event("i", Code.HEARD, kind="a#b", text=b"")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("expect", "", None), "i: code 'expect': expected a Code, one of REQUEST, HEARD,"),
+        ((Code.HEARD, "contact", b"x"), "kind 'contact': expected one of contacts, devices"),
+        ((Code.HEARD, "reply", "x"), r"i#reply#0: text: expected bytes, got str; try text.encode"),
+    ],
+)
+def test_unknown_codes_and_kinds_and_unencoded_text_are_named(given, said):
+    """Past the types that the tests check at each call, as a notebook meets it."""
+    event = object.__new__(Event)
+    for name, value in zip(("interaction", "code", "kind", "text", "number"), ("i", *given, 0), strict=True):
+        object.__setattr__(event, name, value)
+    with pytest.raises(StoreError, match=said):
+        event.__post_init__()

@@ -8,7 +8,7 @@ from echobook.store.errors import StoreError, StoreFull, Throttled
 from echobook.store.faults import Failing, Flaky, StaleReplica
 from echobook.store.interleave import Ticks
 from echobook.store.memory import MemoryStore
-from echobook.store.port import Change, Update
+from echobook.store.port import Change, Put, Update
 from echobook.store.retry import Retrying
 
 KEY = ENTRIES.key("i")
@@ -140,6 +140,25 @@ def test_a_replica_lags_a_key_at_a_time(rng):
     assert store.get(ENTRIES, KEY, consistent=False) == {**KEY, "n": 1}
     assert store.get(ENTRIES, other, consistent=False) == {**other, "n": 1}
     assert store.get(ENTRIES, other) == {**other, "n": 2}
+
+
+def test_deletes_and_transactions_lag_like_writes():
+    """A lag of 3 s each: put at 0, changed in a transaction at 1, deleted at 2; it shows at 3, 4 and 5."""
+    kind = type("Given", (np.random.Generator,), {"exponential": lambda *_: 3.0, "random": lambda _: 0.0})
+    clock, seen = Ticks(0.0), []
+    store = StaleReplica(MemoryStore(), kind(np.random.PCG64(0)), clock=clock, lag_s=1.0, share=0.5)
+    acts = {
+        0: lambda: store.transact([Put(ENTRIES, {**KEY, "n": 1})]),
+        1: lambda: store.transact([Update(ENTRIES, KEY, Change(add={"n": 1}))]),
+        2: lambda: store.delete(ENTRIES, KEY),
+    }
+    for now in range(7):
+        clock.now = float(now)
+        acts.get(now, lambda: None)()
+        found = store.get(ENTRIES, KEY, consistent=False)
+        seen.append(found["n"] if found else None)
+    assert seen == [None, None, None, 1, 2, None, None]
+    assert store.get(ENTRIES, KEY) is None
 
 
 @pytest.mark.parametrize(

@@ -234,3 +234,11 @@ def test_nested_blocks_are_one_transaction(path):
     assert second.get(ENTRIES, ENTRIES.key("j")) is not None
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize("durable", ["Power", "", "full"])
+def test_an_unknown_durability_is_refused_and_no_file_made(durable, tmp_path):
+    unchecked = getattr(SqliteStore.__init__, "__wrapped__", SqliteStore.__init__)
+    with pytest.raises(StoreError, match=f"durable: expected 'power' or 'process', got '{durable}'"):
+        unchecked(object.__new__(SqliteStore), tmp_path / "x.db", durable=durable)
+    assert not list(tmp_path.iterdir())

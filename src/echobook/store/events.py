@@ -28,6 +28,7 @@ class Code(StrEnum):
 
 
 REQUIRED = frozenset({"utterance", "reply"})
+KINDS = REQUIRED | {"contacts", "devices", "places"}
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,26 @@ class Event:
     number: int = 0
 
     def __post_init__(self) -> None:
+        """Raise StoreError for a bad id, an unknown code or kind, or text that is not bytes."""
         if not self.interaction or "#" in self.interaction:
             raise StoreError(f"interaction {self.interaction!r}: expected a non-empty id without '#'")
         if (self.text is None) != (not self.kind) or "#" in self.kind:
             raise StoreError(
                 f"{self.code} of {self.interaction}: kind and text go together, kind without '#'"
+            )
+        if not isinstance(self.code, Code):
+            raise StoreError(
+                f"{self.interaction}: code {self.code!r}: expected a Code, one of "
+                f"{', '.join(Code.__members__)}"
+            )
+        if self.text is not None and self.kind not in KINDS:
+            raise StoreError(
+                f"{self.code} of {self.interaction}: kind {self.kind!r}: expected one of "
+                f"{', '.join(sorted(KINDS))}"
+            )
+        if self.text is not None and not isinstance(self.text, bytes):
+            raise StoreError(
+                f"{self.reference}: text: expected bytes, got {type(self.text).__name__}; try text.encode()"
             )
 
     @property

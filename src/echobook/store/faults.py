@@ -12,7 +12,7 @@ import numpy as np
 from echobook.store.conditions import Condition
 from echobook.store.errors import StoreError, Throttled
 from echobook.store.items import Item, Table
-from echobook.store.port import Change, Spent, Store, Write
+from echobook.store.port import Change, Put, Spent, Store, Write, changed
 
 T = TypeVar("T")
 
@@ -123,8 +123,8 @@ class Failing(Proxy):
 class StaleReplica(Proxy):
     """Answers a share of the reads that are not consistent from a replica that lags behind.
 
-    A write shows there after an exponential time, in the order of the writes of a key. Only what passes
-    through the proxy is seen by the replica; deletes and transactions show at once.
+    A write, delete or transaction shows there after an exponential time, in the order of those of a key. Only
+    what passes through the proxy is seen by the replica.
     """
 
     def __init__(
@@ -141,30 +141,46 @@ class StaleReplica(Proxy):
         if lag_s < 0 or not 0 <= share <= 1:
             raise ValueError(f"need lag_s >= 0 and a share in [0, 1], got {lag_s} and {share}")
         self._rng, self._clock, self._lag, self._share = rng, clock, lag_s, share
-        self._history: dict[tuple[str, str, str], list[tuple[float, Item]]] = {}
+        self._history: dict[tuple[str, str, str], list[tuple[float, Item | None]]] = {}
 
-    def _note(self, table: Table, item: Item) -> None:
-        past = self._history.setdefault((table.name, *table.identity(item)), [])
+    def _note(self, table: Table, key: Item, item: Item | None) -> None:
+        past = self._history.setdefault((table.name, *table.identity(key)), [])
         shows = self._clock() + float(self._rng.exponential(self._lag))
         shows = max([shows, *(at for at, _ in past[-1:])])
-        past.append((shows, dict(item)))
+        past.append((shows, None if item is None else dict(item)))
 
     def put(self, table: Table, item: Item, *, condition: Condition | None = None) -> None:
         """See the port."""
         super().put(table, item, condition=condition)
-        self._note(table, item)
+        self._note(table, item, item)
 
     def put_many(self, table: Table, items: Sequence[Item]) -> None:
         """See the port."""
         super().put_many(table, items)
         for item in items:
-            self._note(table, item)
+            self._note(table, item, item)
 
     def update(self, table: Table, key: Item, change: Change, *, condition: Condition | None = None) -> Item:
         """See the port."""
         after = super().update(table, key, change, condition=condition)
-        self._note(table, after)
+        self._note(table, after, after)
         return after
+
+    def delete(self, table: Table, key: Item, *, condition: Condition | None = None) -> None:
+        """See the port."""
+        super().delete(table, key, condition=condition)
+        self._note(table, key, None)
+
+    def transact(self, writes: Sequence[Write]) -> None:
+        """See the port."""
+        super().transact(writes)
+        for write in writes:
+            if isinstance(write, Put):
+                self._note(write.table, write.item, write.item)
+                continue
+            past = self._history.get((write.table.name, *write.table.identity(write.key)), [])
+            before = past[-1][1] if past else None
+            self._note(write.table, write.key, changed(write.table, write.key, before, write.change))
 
     def get(self, table: Table, key: Item, *, consistent: bool = True) -> Item | None:
         """See the port; an old image unless consistent."""
@@ -173,4 +189,4 @@ class StaleReplica(Proxy):
             return newest
         past = self._history.get((table.name, *table.identity(key)), [])
         shown = [item for at, item in past if at <= self._clock()]
-        return dict(shown[-1]) if shown else None
+        return dict(shown[-1]) if shown and shown[-1] is not None else None

@@ -13,6 +13,7 @@ import numpy as np
 from echobook.store.events import Event, complete
 from echobook.store.protocol import Embed, Steps, TwoTables
 
+TICK_S = 0.001  # seconds that pass with a call
 Make = Callable[[Callable[[], float], Embed, str], TwoTables]
 
 
@@ -64,7 +65,7 @@ def interleave(
     kill: float = 0.0,
     recover: Callable[[TwoTables], int] | None = None,
     clock: Ticks | None = None,
-    tick_s: float = 0.001,
+    tick_s: float = TICK_S,
 ) -> Outcome:
     """Run one random interleaving of the deliveries `events` (all of one interaction).
 

@@ -37,6 +37,7 @@ _GET = "SELECT body FROM items WHERE t = ? AND p = ? AND s = ?"
 _PUT = "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?)"
 _NEW = "INSERT INTO items VALUES (?, ?, ?, ?)"
 _PAGE = 500
+_FLUSH = {"power": "FULL", "process": "NORMAL"}
 
 
 class _Exists(StoreError):
@@ -60,8 +61,11 @@ class SqliteStore:
         `wait_s`: how long to wait for another process's transaction before Throttled. `max_pages`: a limit of
         the file's size in pages, as a full disk would set. `checkpoint_s`: move the log into the file in a
         thread of its own, this often, so that no writer waits for the disk; otherwise a writer does it now
-        and then. Raises StoreError when it cannot be opened.
+        and then. Raises StoreError when it cannot be opened, or
+        for another `durable`.
         """
+        if durable not in _FLUSH:
+            raise StoreError(f"durable: expected 'power' or 'process', got {durable!r}")
         self.spent = Spent()
         self._lock = threading.RLock()
         self._depth = 0
@@ -70,7 +74,7 @@ class SqliteStore:
                 str(path), timeout=wait_s, isolation_level=None, check_same_thread=False
             )
             self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute(f"PRAGMA synchronous = {'FULL' if durable == 'power' else 'NORMAL'}")
+            self._database.execute(f"PRAGMA synchronous = {_FLUSH[durable]}")
             self._database.execute("PRAGMA cache_size = -65536")  # KiB
             self._database.execute(_SCHEMA)
             if max_pages is not None:

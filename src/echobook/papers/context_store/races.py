@@ -10,7 +10,7 @@ from echobook.data.generators.interactions import Interaction, deliveries, inter
 from echobook.store.deciding import Look, read_again, returned
 from echobook.store.events import Event
 from echobook.store.faults import StaleReplica
-from echobook.store.interleave import Outcome, Ticks, interleave
+from echobook.store.interleave import TICK_S, Outcome, Ticks, interleave
 from echobook.store.memory import MemoryStore
 from echobook.store.port import Store
 from echobook.store.protocol import Embed, TwoTables
@@ -26,6 +26,9 @@ class Variant:
     claims: bool = True
 
 
+FOLLOW_UPS, DUPLICATES, LOSSES = 0.8, 0.1, 0.02  # shares of the interactions, and of the deliveries
+LAG_S = 0.02  # mean lag of the replica, seconds
+
 VARIANTS = {
     "returned": Variant(),
     "returned-no-claim": Variant(claims=False),
@@ -40,16 +43,16 @@ def race(
     *,
     runs: int,
     seed: int,
-    follow_ups: float = 0.8,
-    duplicates: float = 0.1,
-    losses: float = 0.02,
-    lag_s: float = 0.02,
+    follow_ups: float = FOLLOW_UPS,
+    duplicates: float = DUPLICATES,
+    losses: float = LOSSES,
+    lag_s: float = LAG_S,
     kill: float = 0.0,
     opened: Callable[[], Store] = MemoryStore,
 ) -> list[Outcome]:
     """Run `runs` random interleavings of one interaction's deliveries each, over a lagging replica.
 
-    `lag_s`: mean lag of one of three replicas, in seconds; a call takes a millisecond. `kill`: probability
+    `lag_s`: mean lag of one of three replicas, in seconds; a call takes `TICK_S`. `kill`: probability
     that a worker dies before a call; what the dead left is then finished by the sweeper. Deterministic for
     a seed.
     """
@@ -93,6 +96,15 @@ def _delivered(
     """Events of one interaction with copies and losses; the scheduler mixes their order anyway."""
     seed = int(rng.integers(2**31))
     return [event for _, event in deliveries([interaction], seed=seed, duplicates=duplicates, losses=losses)]
+
+
+def setting() -> str:
+    """Say in words with what shares and times `race` plays."""
+    return (
+        f"{FOLLOW_UPS:.0%} of the interactions have a follow-up, {DUPLICATES:.0%} of the events are "
+        f"delivered twice and {LOSSES:.0%} not at all, a call takes {1000 * TICK_S:g} ms, and the replica "
+        f"lags by {1000 * LAG_S:g} ms in the mean"
+    )
 
 
 def rates(outcomes: list[Outcome]) -> dict[str, int]:
