@@ -512,9 +512,9 @@ chapter.table(peers, name="peers", caption="The embedded store beside its peers,
 #
 # **Control**: without follow-ups nothing may be opened or embedded. **Ablation**: *early* embeds as soon as the user's words
 # and the reply are stored, without waiting for the microphone's event; the reply is stored two milliseconds before that
-# event, so there is little time to gain. **Back-pressure**: one embedder of two seconds, and queues of four. The writers
-# then wait for the embedder and the source for the writers. Counted as *lost* are events that were not written and
-# embeddings that were not made.
+# event, so there is little time to gain. **Back-pressure**: one embedder of two seconds, and queues of four. Once these are
+# full, the writers wait for the embedder and the source for the writers; the table shows how far that went in this run.
+# Counted as *lost* are events that were not written and embeddings that were not made.
 
 # %%
 silent = cost_of("two-tables", interactions(seed=seed, count=interactions_played, follow_ups=0.0))

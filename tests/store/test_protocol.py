@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from echobook.store.deciding import ENTRIES, TEXTS, VECTORS
-from echobook.store.errors import StoreFull
+from echobook.store.errors import StoreError, StoreFull
 from echobook.store.events import Code, Event, references, state
 from echobook.store.faults import Failing
 from echobook.store.interleave import Ticks
@@ -372,3 +372,26 @@ def test_a_swept_item_that_was_written_again_stays():
     clock.now += 601
     assert sweep(store, clock) == 0
     assert store.get(ENTRIES, ENTRIES.key("i1")) is not None
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"span_s": -1}, "span_s: expected a whole number of seconds, at least one, got -1"),
+        ({"span_s": 0}, "span_s"),
+        ({"lease_s": 0.0}, "lease_s: expected seconds above 0, got 0.0"),
+        ({"lease_s": float("nan")}, "lease_s"),
+    ],
+)
+def test_times_that_make_no_sense_are_refused(more, said):
+    with pytest.raises(StoreError, match=said):
+        worker(MemoryStore(), **more)
+
+
+def test_an_entry_takes_events_of_one_interaction():
+    design = worker(MemoryStore())
+    with pytest.raises(StoreError, match="expected events of one interaction, got none"):
+        design.note([])
+    with pytest.raises(StoreError, match="got i1, i2; try `write` for several"):
+        design.note([EVENTS[0], Event("i2", Code.REQUEST)])
+    assert not list(design.store.scan(ENTRIES))

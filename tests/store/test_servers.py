@@ -41,7 +41,14 @@ def test_a_script_needs_both_files_and_node(tmp_path, monkeypatch):
 
 
 def test_without_dynalite_or_moto_the_message_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(servers.shutil, "which", lambda name: "/usr/bin/node")
     with pytest.raises(StoreError, match="npm ci --prefix workflow/dynalite"), dynalite(tmp_path):
+        pass
+    monkeypatch.setattr(servers.shutil, "which", lambda name: None)
+    with (
+        pytest.raises(StoreError, match="needs Node 18 or newer: no 'node'"),
+        dynalite(tmp_path),
+    ):
         pass
     real = builtins.__import__
 

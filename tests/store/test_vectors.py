@@ -61,3 +61,25 @@ def test_deadlines(ready, deadline, takes, found):
     assert (answer is not None) is found
     assert clock.now <= deadline + takes + 1e-9
     assert read.asked >= 1
+
+
+@pytest.mark.parametrize(
+    ("vector", "said"),
+    [
+        (np.zeros(3, dtype=np.float16), r"two axes of at most 65535 each, got shape \(3,\)"),
+        (np.zeros((65_536, 0), dtype=np.float16), r"got shape \(65536, 0\)"),
+        (np.full((1, 2), 1e6), "finite numbers up to 65504"),
+        (np.full((1, 2), np.nan, dtype=np.float16), "finite numbers"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(vector, said):
+    """Past the shapes that the tests check at each call, as a notebook meets it."""
+    with pytest.raises(StoreError, match=said):
+        getattr(pack, "__wrapped__", pack)(vector)
+    assert len(pack(np.zeros((65_535, 0), dtype=np.float16))) == 4
+
+
+@pytest.mark.parametrize("features", [0, -1, 12.5])
+def test_widths_that_make_no_row_are_refused(features):
+    with pytest.raises(StoreError, match=f"features: expected a whole number, at least one, got {features}"):
+        getattr(hashed_trigrams, "__wrapped__", hashed_trigrams)({}, features=features)

@@ -1,8 +1,11 @@
-"""The tables of the context store, and what a worker decides on: which image, and whether a claim is free."""
+"""The tables of the context store, what a worker decides on (an image, a condition), and what it counts."""
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from echobook.store.conditions import Absent, AllOf, AnyOf, AtLeast, Below, Condition, Equals
+from echobook.store.errors import StoreError
 from echobook.store.items import Item, Table
 from echobook.store.port import Store
 
@@ -14,6 +17,17 @@ TABLES = (ENTRIES, TEXTS, VECTORS)
 Look = Callable[[Store, Item], Item]
 
 
+@dataclass
+class Tally:
+    """What a worker did: claims tried, texts sealed and opened, embeddings made, seals found broken."""
+
+    claims: int = 0
+    seals: int = 0
+    opens: int = 0
+    embeddings: int = 0
+    broken: int = 0
+
+
 def returned(store: Store, image: Item) -> Item:
     """Decide on the image that the write returned."""
     return image
@@ -23,6 +37,14 @@ def read_again(store: Store, image: Item, *, consistent: bool) -> Item:
     """Decide on a separate read after the write: what the protocol avoids, kept for comparison."""
     key = ENTRIES.key(str(image["interaction"]))
     return store.get(ENTRIES, key, consistent=consistent) or key
+
+
+def check_times(span_s: int, lease_s: float) -> None:
+    """Raise StoreError unless the span is a whole number of seconds above 0, and the lease above 0."""
+    if not isinstance(span_s, int) or span_s < 1:
+        raise StoreError(f"span_s: expected a whole number of seconds, at least one, got {span_s}")
+    if not 0 < lease_s < math.inf:
+        raise StoreError(f"lease_s: expected seconds above 0, got {lease_s}")
 
 
 def alive(now_s: float) -> Condition:

@@ -1,11 +1,13 @@
 """A live view in the terminal: a dialogue stream runs through the store on dynalite (or the embedded one).
 
-`python -m echobook.store.demonstration [--seconds 20] [--rate 8] [--store dynalite|embedded]` starts what it
-needs, shows events, windows and hits while they happen, and stops everything at the end.
+`python -m echobook.store.demonstration [--seconds 20] [--rate 4] [--store dynalite|embedded]` starts what it
+needs, shows events, windows and hits while they happen, sweeps as after the time span, and stops everything.
 """
 
 import argparse
 import asyncio
+import math
+import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
@@ -23,17 +26,20 @@ from echobook.data.generators.interactions import Interaction, deliveries, inter
 from echobook.store.deciding import TABLES
 from echobook.store.dynamodb import DynamoStore, connect
 from echobook.store.errors import StoreError
-from echobook.store.events import Event
-from echobook.store.memory import MemoryStore
+from echobook.store.events import Code, Event
 from echobook.store.pipeline import Pipeline, Run, inline, threads
 from echobook.store.port import Store
 from echobook.store.protocol import TwoTables
+from echobook.store.retry import Retrying
 from echobook.store.sealing import KeyRing
 from echobook.store.servers import dynalite
 from echobook.store.simulated_time import run_real
+from echobook.store.sqlite import SqliteStore
+from echobook.store.sweeping import sweep
 from echobook.store.vectors import hashed_trigrams
 
 _RECENT, _FOLLOW_UPS = 10, 8
+_SECONDS, _RATE = 20.0, 4.0  # length of the stream, interactions a second
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -84,7 +90,7 @@ async def play(
     pipeline = Pipeline(
         lambda name: TwoTables(board.store, keys, time.time, hashed_trigrams, name), run=run, writers=2
     )
-    start = loop.time()
+    start, span_s = loop.time(), pipeline.workers[0].span_s
 
     async def source() -> AsyncIterator[tuple[float, Event]]:
         for at, event in deliveries(stream, seed=seed):
@@ -95,6 +101,7 @@ async def play(
     async def follow_up(one: Interaction) -> None:
         await asyncio.sleep(max(0.0, start + one.next_at - loop.time()))
         board.answered(one, await pipeline.read(one.name, deadline_s) is not None)
+        await pipeline.submit(Event(one.name, Code.NEXT, one.next_at))
 
     async with pipeline:
         readers = [asyncio.create_task(follow_up(one)) for one in stream if one.follow_up]
@@ -103,6 +110,8 @@ async def play(
         await asyncio.gather(*readers)
         await pipeline.drain()
     board.counts["embeddings"] = pipeline.report.embedded
+    board.counts["failures"] = len(pipeline.report.failures)
+    board.counts["swept"] = sweep(board.store, lambda: time.time() + span_s + 1)
 
 
 def demonstrate(console: Console, *, seconds: float, rate: float, store: str, seed: int = 0) -> Board:
@@ -112,22 +121,43 @@ def demonstrate(console: Console, *, seconds: float, rate: float, store: str, se
         if store == "dynalite":
             remote = DynamoStore(connect(stack.enter_context(dynalite(ROOT)), quick=True))
             remote.create(TABLES)
-            board = Board(remote, "context store on dynalite")
+            board = Board(_retrying(remote, seed), "context store on dynalite")
             run: Run = threads(stack.enter_context(ThreadPoolExecutor(4)))
         else:
-            board = Board(MemoryStore(), "context store in memory")
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            embedded = SqliteStore(Path(folder, "store.db"), durable="process")
+            board = Board(_retrying(embedded, seed), "embedded context store, one SQLite file")
             run = inline
+        stack.callback(board.store.close)
         with Live(board, console=console, refresh_per_second=8):
             run_real(play(board, stream, run, seed=seed))
-        board.store.close()
     return board
+
+
+def _retrying(store: Store, seed: int) -> Store:
+    return Retrying(store, np.random.default_rng([seed, 4]), sleep=time.sleep)
+
+
+def _positive(text: str) -> float:
+    """Return a number above zero; argparse names the option and shows the message otherwise."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return number
 
 
 def main() -> None:
     """Run the demonstration; exit status 1 when dynalite is not there."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20.0, help="length of the stream")
-    parser.add_argument("--rate", type=float, default=4.0, help="interactions a second")
+    parser.add_argument(
+        "--seconds", type=_positive, default=_SECONDS, help="length of the stream (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--rate", type=_positive, default=_RATE, help="interactions a second (default: %(default)g)"
+    )
     parser.add_argument("--store", choices=("dynalite", "embedded"), default="dynalite")
     given = parser.parse_args()
     console = Console()

@@ -4,7 +4,7 @@ Because an entry holds a *set* of codes, the order of arrival and repeated deliv
 of the same events ends in the same entry.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -83,6 +83,15 @@ class Event:
     def reference(self) -> str:
         """Name of the text's item, from the event entry and in the seal."""
         return f"{self.interaction}#{self.part}"
+
+
+def check_together(events: Sequence[Event]) -> None:
+    """Raise StoreError unless there is at least one event, and all are of one interaction."""
+    names = sorted({event.interaction for event in events})
+    if len(names) != 1:
+        raise StoreError(
+            f"expected events of one interaction, got {', '.join(names) or 'none'}; try `write` for several"
+        )
 
 
 def codes(image: Mapping[str, Value] | None) -> frozenset[str]:

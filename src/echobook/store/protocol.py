@@ -16,10 +16,22 @@ sealing are this project's design.
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from echobook.store.conditions import AllOf, Equals
-from echobook.store.deciding import ENTRIES, TEXTS, VECTORS, Look, alive, expired, free, held, returned
+from echobook.store.conditions import AllOf, Condition, Equals
+from echobook.store.deciding import (
+    ENTRIES,
+    TEXTS,
+    VECTORS,
+    Look,
+    Tally,
+    alive,
+    check_times,
+    expired,
+    free,
+    held,
+    returned,
+)
 from echobook.store.errors import ConditionFailed, SealBroken, StoreError
-from echobook.store.events import Code, Event, complete, references
+from echobook.store.events import Code, Event, check_together, complete, references
 from echobook.store.items import Item, Value
 from echobook.store.port import Change, Store
 from echobook.store.sealing import KeyProvider, seal, unseal
@@ -27,17 +39,6 @@ from echobook.store.sealing import KeyProvider, seal, unseal
 _ROUNDS = 8
 Steps = Generator[str, None, bool]
 Embed = Callable[[Mapping[str, bytes]], bytes]
-
-
-@dataclass
-class Tally:
-    """What a worker did: claims tried, texts sealed and opened, embeddings made, seals found broken."""
-
-    claims: int = 0
-    seals: int = 0
-    opens: int = 0
-    embeddings: int = 0
-    broken: int = 0
 
 
 @dataclass
@@ -67,6 +68,10 @@ class TwoTables:
     look: Look = returned
     claims: bool = True
     tally: Tally = field(default_factory=Tally)
+
+    def __post_init__(self) -> None:
+        """Raise StoreError for a span or lease that makes no sense."""
+        check_times(self.span_s, self.lease_s)
 
     def steps(self, event: Event) -> Steps:
         """Handle one event; yields before each store call and returns whether this worker embedded."""
@@ -164,7 +169,8 @@ class TwoTables:
             self.store.put_many(TEXTS, list(items.values()))
 
     def note(self, events: Sequence[Event]) -> Item:
-        """Step 2: add events of one interaction to its entry and return the entry as it then is."""
+        """Step 2: add events of one interaction (else StoreError) to its entry and return the entry."""
+        check_together(events)
         adds: dict[str, frozenset[str] | int] = {"ev": frozenset(str(event.code) for event in events)}
         if refs := frozenset(event.reference for event in events if event.text is not None):
             adds["refs"] = refs
@@ -208,11 +214,7 @@ class TwoTables:
             set={"owner": token, "lease": self._lease_end(), "ttl": self.expiry()},
         )
         condition = free(now, token) if self.claims else None
-        try:
-            self.store.update(ENTRIES, ENTRIES.key(interaction), change, condition=condition)
-        except ConditionFailed:
-            return False
-        return True
+        return self._update_if(interaction, change, condition)
 
     def renew(self, interaction: str, token: str) -> bool:
         """Begin the lease of a claim anew; False when it was lost or the embedding is done.
@@ -221,11 +223,7 @@ class TwoTables:
         """
         change = Change(set={"lease": self._lease_end(), "ttl": self.expiry()})
         condition = held(self.clock(), token) if self.claims else None
-        try:
-            self.store.update(ENTRIES, ENTRIES.key(interaction), change, condition=condition)
-        except ConditionFailed:
-            return False
-        return True
+        return self._update_if(interaction, change, condition)
 
     def collect(self, image: Mapping[str, Value]) -> dict[str, bytes] | None:
         """Step 4: read and open the texts that an image references, in the order of the references.
@@ -255,11 +253,7 @@ class TwoTables:
         """Step 5: mark the entry as done; False when another worker took over meanwhile."""
         change = Change(add={"ev": frozenset({str(Code.EMBEDDED)})}, set={"done": 1, "ttl": self.expiry()})
         condition = AllOf((Equals("owner", token), alive(self.clock()))) if self.claims else None
-        try:
-            self.store.update(ENTRIES, ENTRIES.key(interaction), change, condition=condition)
-        except ConditionFailed:
-            return False
-        return True
+        return self._update_if(interaction, change, condition)
 
     def read(self, interaction: str) -> bytes | None:
         """Return the context vector, or None: missing, expired, broken, or the store failed.
@@ -282,6 +276,13 @@ class TwoTables:
         """Say whether an item has not expired; servers delete late or never, so every read asks."""
         ttl = item.get("ttl")
         return isinstance(ttl, int) and ttl > self.clock()
+
+    def _update_if(self, interaction: str, change: Change, condition: Condition | None) -> bool:
+        try:
+            self.store.update(ENTRIES, ENTRIES.key(interaction), change, condition=condition)
+        except ConditionFailed:
+            return False
+        return True
 
     def _lease_end(self) -> int:
         return self._now_ms() + round(1000 * self.lease_s)

@@ -69,6 +69,8 @@ def dynalite(root: Path, *, wait_s: float = 30.0) -> Iterator[Address]:
     """Run dynalite, yield its address, and stop it. Raises StoreError when it is not installed."""
     script = dynalite_script(root)
     if script is None:
+        if shutil.which("node") is None:
+            raise StoreError("dynalite needs Node 18 or newer: no 'node' on the PATH; try installing it")
         raise StoreError(
             "dynalite is not installed; try: npm ci --prefix workflow/dynalite --ignore-scripts (Node 18)"
         )

@@ -15,11 +15,27 @@ from jaxtyping import Float16
 from echobook.store.errors import StoreError
 
 _SHAPE = struct.Struct(">HH")
+_MOST = 65_535
 
 
 def pack(vector: Float16[np.ndarray, "K D"]) -> bytes:
-    """Return an array of K texts by D features as bytes: both sizes, then the numbers row by row."""
-    return _SHAPE.pack(*vector.shape) + np.ascontiguousarray(vector, dtype="<f2").tobytes()
+    """Return an array of K texts by D features as bytes: both sizes, then the numbers row by row.
+
+    Raises StoreError for another number of axes, sizes above 65,535, or numbers beyond half precision.
+    """
+    if vector.ndim != 2 or max(vector.shape, default=0) > _MOST:
+        raise StoreError(
+            f"context vector: expected two axes of at most {_MOST} each, got shape {vector.shape}; "
+            "try one row a text"
+        )
+    with np.errstate(over="ignore"):
+        halves = np.ascontiguousarray(vector, dtype="<f2")
+    if not np.isfinite(halves).all():
+        raise StoreError(
+            f"context vector: expected finite numbers up to {np.finfo(np.float16).max:g} in size; "
+            "try scaling the rows"
+        )
+    return _SHAPE.pack(*vector.shape) + halves.tobytes()
 
 
 def unpack(data: bytes) -> Float16[np.ndarray, "K D"]:
@@ -31,7 +47,12 @@ def unpack(data: bytes) -> Float16[np.ndarray, "K D"]:
 
 
 def hashed_trigrams(texts: Mapping[str, bytes], *, features: int = 128) -> bytes:
-    """Embed texts by signed hashing of their trigrams: one packed row of unit length a text."""
+    """Embed texts by signed hashing of their trigrams: one packed row of unit length a text.
+
+    Raises StoreError unless `features` is a whole number, at least one.
+    """
+    if not isinstance(features, int) or features < 1:
+        raise StoreError(f"features: expected a whole number, at least one, got {features}")
     rows = np.zeros((len(texts), features))
     for row, text in zip(rows, texts.values(), strict=True):
         padded = b" " + text + b" "

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from echobook.data.generators.interactions import Interaction, interactions
+from echobook.store.deciding import Tally
 from echobook.store.designs import DESIGNS
 from echobook.store.errors import StoreError
 from echobook.store.events import Event
 from echobook.store.memory import MemoryStore
 from echobook.store.port import Store
-from echobook.store.protocol import Tally, TwoTables, drive
+from echobook.store.protocol import TwoTables, drive
 from echobook.store.sealing import KeyRing
 from echobook.store.vectors import hashed_trigrams
 

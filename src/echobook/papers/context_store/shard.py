@@ -17,12 +17,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from echobook.data.generators.interactions import deliveries, interactions
 from echobook.store.dynamodb import DynamoStore, connect
 from echobook.store.events import Event
 from echobook.store.pipeline import Pipeline, Report, Run, inline, threads
 from echobook.store.port import Store
 from echobook.store.protocol import TwoTables
+from echobook.store.retry import Retrying
 from echobook.store.sealing import KeyRing
 from echobook.store.simulated_time import run_real
 from echobook.store.sqlite import SqliteStore
@@ -140,9 +143,16 @@ def _opened(setting: Setting, stack: ExitStack) -> tuple[Store, Run]:
     if setting.target == EMBEDDED:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         path = Path(folder, "store.db")
-        return SqliteStore(path, durable=setting.durable, checkpoint_s=0.5), inline
+        store: Store = SqliteStore(path, durable=setting.durable, checkpoint_s=0.5)
+        return _retrying(store, setting), inline
     client = connect(setting.target, quick=setting.quick)
-    return DynamoStore(client), threads(stack.enter_context(ThreadPoolExecutor(setting.writers + 1)))
+    return _retrying(DynamoStore(client), setting), threads(
+        stack.enter_context(ThreadPoolExecutor(setting.writers + 1))
+    )
+
+
+def _retrying(store: Store, setting: Setting) -> Store:
+    return Retrying(store, np.random.default_rng([setting.seed, setting.shard]), sleep=time.sleep)
 
 
 def main() -> None:
