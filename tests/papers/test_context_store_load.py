@@ -1,8 +1,10 @@
 """The load's arithmetic, one share played in this process, two shares in processes of their own."""
 
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from echobook.data.generators.interactions import deliveries, interactions
@@ -10,10 +12,11 @@ from echobook.papers.context_store import load, shard
 from echobook.papers.context_store.load import EMBEDDED, Load, embedded_loads, measure
 from echobook.papers.context_store.shard import Setting, Shard, play
 from echobook.store.errors import StoreError, Throttled
-from echobook.store.faults import Failing
+from echobook.store.faults import Failing, Flaky
 from echobook.store.memory import MemoryStore
 from echobook.store.pipeline import Pipeline, inline, simulated
 from echobook.store.protocol import TwoTables
+from echobook.store.retry import Retrying
 from echobook.store.sealing import KeyRing
 from echobook.store.servers import dynalite_script
 from echobook.store.simulated_time import run_simulated
@@ -147,3 +150,15 @@ def test_a_dead_shard_is_an_error(monkeypatch):
     monkeypatch.setattr(load, "_start", dead)
     with pytest.raises(StoreError, match="a shard of the load ended with an error"):
         measure(Setting(EMBEDDED, rate=10.0, seconds=0.1, seed=0))
+
+
+def test_what_is_throttled_in_a_load_is_repeated():
+    """A share's store repeats throttled calls: with every tenth one throttled nothing fails."""
+    rng = np.random.default_rng(0)
+    store = shard._retrying(Flaky(MemoryStore(), rng, throttled=0.1), HERE)
+    assert play(HERE, store, inline).failures == 0
+    assert store.repeats > 5
+    with ExitStack() as stack:
+        opened, _ = shard._opened(Setting(EMBEDDED, rate=1.0, seconds=0.1, seed=0), stack)
+        assert isinstance(opened, Retrying)
+        opened.close()
