@@ -52,7 +52,6 @@ def test_no_item_is_an_empty_one():
         Below("m", 4),
         AtLeast("n", 3),
         AtLeast("n", 4),
-        AtLeast("s", 0),
         AtLeast("m", 0),
         AllOf((Below("n", 4), AnyOf((Absent("m"), Equals("n", 9))))),
         AnyOf((Absent("n"), Equals("s", "y"))),
