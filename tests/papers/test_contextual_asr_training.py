@@ -1,5 +1,7 @@
 """Training and evaluation, piece by piece: alignment, what is heard, losses, lists, searches, refusals."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -145,14 +147,29 @@ class TestTraining:
 
         before = wrongly_looked()
         plan = TrainingSettings(steps=40, batch_size=10, peak_rate=2e-2, warmup=5, evaluate_every=40, seed=0)
-        train_context(found, own, lists, own, lists, plan)
+        train_context(found, own, lists, own, [lists], plan)
         assert wrongly_looked() < 0.8 * before
+
+    def test_the_kept_weights_are_best_over_all_sizes_of_lists(self, vocabulary, turns, examples):
+        """The development loss is the mean over the sizes, guidance included: none of them alone decides."""
+        found = model(("predictor",))
+        own = lessons(found.base, turns, examples)
+        every = [lister(vocabulary, "adapt", turns, Listing(rows=(k,))) for k in (1, 2, 3)]
+        plan = TrainingSettings(steps=4, batch_size=10, peak_rate=1e-2, warmup=1, evaluate_every=2, seed=0)
+        scores = [
+            train_context(copy.deepcopy(found), own, every[0], own, held, plan).scores
+            for held in (every, *([one] for one in every))
+        ]
+        for together, *alone in zip(*scores, strict=True):
+            assert together[1] == pytest.approx(np.mean([score for _, score in alone]), rel=1e-5)
+        unguided = train_context(copy.deepcopy(found), own, every[0], own, every, plan, guidance=0.0).scores
+        assert all(plain < guided for (_, plain), (_, guided) in zip(unguided, scores[0], strict=True))
 
     def test_without_lists_the_base_is_tuned_and_the_parts_are_not(self, turns, examples):
         found = model((), frozen=False)
         own = lessons(found.base, turns, examples, features=True)
         before = {name: weight.clone() for name, weight in found.state_dict().items()}
-        train_context(found, own, None, own, None, PLAN)
+        train_context(found, own, None, own, [None], PLAN)
         changed = {
             name.split(".")[0]
             for name, weight in found.state_dict().items()

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -244,7 +244,8 @@ class Bench:
             fusion = self._fusion(acts)
         model = ContextualTransducer(base, context, parts, frozen=frozen, acts=fusion)
         drawn = listing or Listing(rows=self.rows)
-        lists = [self._lists(split, drawn, kind) if places else None for split in ("adapt", "dev")]
+        lists = self._lists("adapt", drawn, kind) if places else None
+        held = [self._lists("dev", replace(drawn, rows=(k,)), kind) for k in drawn.rows] if places else [None]
         data = self.world.features if model.hears_anew else self.encodings
         lessons = [
             Lessons(self.world.turns(s), data[s], self.paths[s], [spoken_spans(e.labels) for e in data[s]])
@@ -252,7 +253,7 @@ class Bench:
         ]
         guidance = 0.0 if drawn.scrambled else GUIDANCE
         chosen = settings or self.settings
-        train_context(model, lessons[0], lists[0], lessons[1], lists[1], chosen, guidance=guidance)
+        train_context(model, lessons[0], lists, lessons[1], held, chosen, guidance=guidance)
         return model
 
     def _fusion(self, acts: Sequence[str]) -> ActFusion | None:

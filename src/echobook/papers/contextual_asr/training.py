@@ -181,14 +181,16 @@ def train_context(
     lessons: Lessons,
     lists: Lister | None,
     dev: Lessons,
-    dev_lists: Lister | None,
+    dev_lists: Sequence[Lister | None],
     settings: TrainingSettings,
     *,
     guidance: float = GUIDANCE,
 ) -> History:
-    """Train what the model leaves trainable, stopped on the development turns' loss with fixed lists.
+    """Train what the model leaves trainable; keep the weights with the lowest loss on development turns.
 
-    `lists` None: no context, plain fine-tuning. guidance: weight of the loss of attention.
+    `lists` None: no context, plain fine-tuning. dev_lists: the development loss is the mean over these, each
+    drawn once; where training lists have several sizes, give one of each, for a size alone may prefer weights
+    that have learnt nothing. guidance: weight of the loss of attention, in both losses.
     """
     held = [collate(part) for part in _chunks(dev.heard, 64)]
 
@@ -197,7 +199,11 @@ def train_context(
         return _context_loss(m, batch, lessons, lists, rng, guidance=guidance)
 
     def held_loss(m: Any, batch: Batch) -> Tensor:
-        return _context_loss(m, batch, dev, dev_lists, np.random.default_rng(0))
+        drawn = [
+            _context_loss(m, batch, dev, own, np.random.default_rng(0), guidance=guidance)
+            for own in dev_lists
+        ]
+        return torch.stack(drawn).mean()
 
     return train(
         model, lessons.heard, settings=settings, evaluate=lambda m: _mean(m, held, held_loss), loss=step
