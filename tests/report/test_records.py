@@ -170,6 +170,20 @@ def test_a_missing_seed_is_not_excused_by_an_extra_one(checkout, make, head):
         load_recorded(checkout, "small-talk")
 
 
+def test_seeds_and_figures_that_do_not_fit_are_named_in_order(checkout, make, head):
+    declare(checkout, "public: {seeds: [9, 0, 16]}")
+    for seed in (0, 8, 1, 33):
+        place(checkout, make(seed=seed, commit=head))
+    with pytest.raises(ResultsError, match=r"missing \[9, 16\], not listed \[1, 8, 33\]"):
+        load_recorded(checkout, "small-talk")
+    folder = checkout / "elsewhere"
+    names = [f"m{k}" for k in range(9)]
+    write_results(make(dict.fromkeys(["m0", "a1"], 1.0), commit=head), folder / "seed-0.json")
+    write_results(make(dict.fromkeys(names, 1.0), seed=1, commit=head), folder / "seed-1.json")
+    with pytest.raises(ResultsError, match=r"same metrics: a1, m1, m2, m3, m4, m5$"):
+        load_seeds(folder, "small-talk", "public")
+
+
 def test_the_largest_lists_of_scores_are_named_first(checkout, make, head):
     sizes = {"few": 3, "most": 20_000, "many": 9_000, "none-at-all": 0, "some": 10}
     items = {name: [0.1] * size for name, size in sizes.items() if size}
@@ -181,6 +195,7 @@ def test_the_largest_lists_of_scores_are_named_first(checkout, make, head):
 
 
 def test_a_record_of_exactly_the_largest_size_is_kept(checkout, make, head):
+    assert RECORDED_BYTES == 204_800
     path = place(checkout, make(commit=head, parameters={"note": ""}))
     room = RECORDED_BYTES - path.stat().st_size
     path = place(checkout, make(commit=head, parameters={"note": "x" * room}))
