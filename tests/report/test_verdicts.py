@@ -318,6 +318,13 @@ def test_without_results_nothing_is_judged(make):
     assert [outcome.verdict for outcome in outcomes] == ["reproduced", "not testable here"]
 
 
+@pytest.mark.parametrize("over", ["seeds", "items"])
+def test_without_results_a_criterion_on_a_p_value_waits_too(over):
+    rule = {"any": [{"quantity": "p_value", "is": "<", "value": 0.05}]}
+    asked = claim(criterion(reproduced=rule, p_value={"method": "sign", "over": over}))
+    assert [outcome.verdict for outcome in judge_claims(chapter(asked), [])] == ["not yet recorded"]
+
+
 def test_estimate_over_seeds(make):
     found = estimate(runs(make, {"a": 1.0}, {"a": 3.0}), "a")
     assert (found.mean, found.seeds, found.values, found.unit) == (2.0, (0, 1), (1.0, 3.0), "points")

@@ -163,7 +163,7 @@ def combine(claim: Claim, verdicts: Sequence[Verdict]) -> Verdict:
 def _adjusted(claims: Claims, results: Sequence[Results]) -> dict[tuple[str, str], float]:
     """Holm-adjusted p values of all tests of the chapter that ask for one, by claim id and test name."""
     raw: dict[tuple[str, str], float] = {}
-    for claim in claims.claims:
+    for claim in claims.claims if results else []:
         for test in [] if claim.not_testable else claim.tests:
             values = [seed_value(test, result) for result in results]
             found = p_value_of(test, values, results)
