@@ -3,8 +3,8 @@
 For a seed that is recorded, a figure may differ from that seed's record by the half-width of the recorded
 95 % t interval over seeds, or by `relative` of the recorded value, whichever is larger. For a new seed it
 must lie in the 99 % prediction interval of one further run, mean +- t s sqrt(1 + 1/S). Measured times, by
-the word of both sides, are not compared. With one recorded seed only `relative` counts. On the machine that made the record, the same
-seed gives the same bits.
+the word of both sides, are not compared. With one recorded seed only `relative` counts. On the machine that
+made the record, the same seed gives the same bits.
 """
 
 import math
