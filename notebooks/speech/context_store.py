@@ -497,8 +497,8 @@ with figure_style():
 # through dynalite and {result}`context-store:load/p99/embedded|.0f` ms
 # ({interval}`context-store:load/p99/embedded|.0f`) embedded, both above the bar of 50 ms. In an earlier record both were
 # below it. Since then the write of every event carries a condition (does the entry still live?) and every embedding renews
-# its claim. For that dynalite needs about a fifth more processor time an interaction, and this close to saturation waits
-# grow much faster than work.
+# its claim. dynalite needs about a fifth more processor time an interaction than in that record, and this close to
+# saturation waits grow much faster than work; what each of the changes costs was not measured apart.
 
 # %% [markdown]
 # (context-store-c9)=
@@ -580,7 +580,7 @@ chapter.table(controls, name="controls", caption="Controls and ablation", digits
 # - *Criteria were made stricter after the first record*, with the same verdicts there: in C3, C4, C6, C7 and C9 one test that
 #   fails decides by itself, and C4 compares all seven times and holds one against the shortest window. The store was mended
 #   at the same time (late events begin a new entry, leases are renewed, damaged items are refused) and recorded again; it
-#   has become slower by that, and C8 went from *reproduced* to *partly reproduced*.
+#   has become slower since, and C8 went from *reproduced* to *partly reproduced*.
 #
 # ## Adapt it
 #
