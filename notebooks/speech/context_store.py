@@ -495,10 +495,10 @@ with figure_style():
 # {result}`context-store:load/p99/embedded-power-3050|.0f` ms at a thousand, two thousand and 3,050 interactions a second. The
 # verdict goes by means over the seeds: the 99th percentile is {result}`context-store:load/p99/dynamodb-protocol|.0f` ms
 # through dynalite and {result}`context-store:load/p99/embedded|.0f` ms
-# ({interval}`context-store:load/p99/embedded|.0f`) embedded, both above the bar of 50 ms. In an earlier record both were
-# below it. Since then the write of every event carries a condition (does the entry still live?) and every embedding renews
+# ({interval}`context-store:load/p99/embedded|.0f`) embedded, both above the bar of 50 ms. In an earlier record, which
+# ran with real-time priority, both were below it. Since then the write of every event carries a condition (does the entry still live?) and every embedding renews
 # its claim. dynalite needs about a fifth more processor time an interaction than in that record, and this close to
-# saturation waits grow much faster than work; what each of the changes costs was not measured apart.
+# saturation waits grow much faster than work; what each of these differences costs was not measured apart.
 
 # %% [markdown]
 # (context-store-c9)=
@@ -557,8 +557,9 @@ chapter.table(controls, name="controls", caption="Controls and ablation", digits
 # - *Schema and conditions are ours*: sets of codes, references, an owner with a lease, a `done` mark.
 # - *The service is not DynamoDB* but dynalite and moto on loopback. Neither lags on eventual reads, so lag is simulated by
 #   a proxy. Neither deletes what expired: reads filter, and a sweeper deletes.
-# - *Load is measured on a small machine*, client and server on the same two cores. The recorded loads ran with real-time
-#   priority (`chrt -r 1`), because other programs were at work there; what these took is in the figures' tails.
+# - *Load is measured on a small machine*, client and server on the same two cores. The recorded loads ran at ordinary
+#   priority; those of an earlier record had real-time priority (`chrt -r 1`), because other programs were at work there.
+#   What the machine did besides is in the figures' tails.
 # - *The embedded store's bar* is held against commits that survive a killed process. Those that survive a loss of power
 #   are measured beside it.
 # - *The embedder is a stand-in* that hashes trigrams; embedding times are simulated in the timing experiment. The
