@@ -855,9 +855,11 @@ chapter.claims_table()
 #   them; ours joins them to a finished one, starting at zero, and trains them together with the adapter.
 # - **The truth is always listed** in the test, as in CATT; in the wrong-context condition it never is.
 # - **Lateness** follows from times that are assumed. How long a store takes is the subject of the next chapter.
-# - **Criteria.** After an earlier record had been seen (below), C3, C9 and C16 were made stricter, so that one test that
-#   fails settles the claim, and C16 was moved to the form of acts whose figures the paper reports as its best. New seeds
-#   were run afterwards.
+# - **Criteria.** After an earlier record had been seen (below), C3, C9 and C16 were changed: one test that
+#   fails now settles the claim, but in C9 the comparison with fusion, and in C16 that with selection, fails only when its
+#   whole interval is on the wrong side (before: when the mean was). C16 was moved to the form of acts whose figures the
+#   paper reports as its best. New seeds were run afterwards. Under the earlier rules C3 would be partly reproduced, and C9
+#   and C16 what they are.
 # - **Homophones** are left out: only context can tell them apart, and they would flatter every method. One public name
 #   is left out because eSpeak says nothing for it.
 # - **Test voices.** We meant to test with another synthesiser. In pilots on development turns a recogniser trained as

@@ -61,8 +61,7 @@ class SqliteStore:
         `wait_s`: how long to wait for another process's transaction before Throttled. `max_pages`: a limit of
         the file's size in pages, as a full disk would set. `checkpoint_s`: move the log into the file in a
         thread of its own, this often, so that no writer waits for the disk; otherwise a writer does it now
-        and then. Raises StoreError when it cannot be opened, or
-        for another `durable`.
+        and then. Raises StoreError when it cannot be opened, or for another `durable`.
         """
         if durable not in _FLUSH:
             raise StoreError(f"durable: expected 'power' or 'process', got {durable!r}")
