@@ -300,10 +300,12 @@ if gaps:
 # *due*, so that a store that stalls cannot hide it. The embedded store runs as two processes with a file each, once so
 # that a commit survives a killed process, and once flushed to disk at every commit (SQLite's `synchronous=FULL`), so
 # that it survives a loss of power as far as the disk keeps its word. The server is one process, with one client process
-# beside it. A first load warms it up and is not counted.
+# beside it. A first load warms it up and is not counted. Machines that share their processors with others vary in speed, so
+# the cell first times a fixed loop.
 
 # %%
 stack.close()
+chapter.record("load/fixed-loop", load.fixed_loop_ms(), unit="ms of processor time", timing=True)
 power = [float(rate) for rate in power_rates.split(",")]
 loads = load.embedded_loads(rate=load_rate, power_rates=power, seconds=load_seconds, seed=seed)
 if servers != "none":

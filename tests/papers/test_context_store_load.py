@@ -1,6 +1,9 @@
 """The load's arithmetic, one share played in this process, two shares in processes of their own."""
 
+import json
+import os
 import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -162,3 +165,28 @@ def test_what_is_throttled_in_a_load_is_repeated():
         opened, _ = shard._opened(Setting(EMBEDDED, rate=1.0, seconds=0.1, seed=0), stack)
         assert isinstance(opened, Retrying)
         opened.close()
+
+
+def test_the_fixed_loop_takes_time_and_its_median_ignores_one_pause(monkeypatch):
+    assert 1 < load.fixed_loop_ms(3) < 1000
+    clock = iter([0.0, 0.02, 1.0, 9.0, 10.0, 10.03])  # 20 ms, 8 s, 30 ms
+    monkeypatch.setattr(load.time, "process_time", lambda: next(clock))
+    assert load.fixed_loop_ms(3) == pytest.approx(30)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no cores to choose here")
+def test_processes_started_inside_have_one_core_and_this_one_gets_its_own_back():
+    allowed = sorted(os.sched_getaffinity(0))
+    say = [sys.executable, "-c", "import os; print(sorted(os.sched_getaffinity(0)))"]
+    for number in (0, 1):
+        with pytest.raises(ZeroDivisionError), load._on_core(number):
+            found = json.loads(subprocess.check_output(say))
+            1 / 0  # noqa: B018 - given back on an error too
+        assert found == ([allowed[number % len(allowed)]] if len(allowed) > 1 else allowed)
+        assert sorted(os.sched_getaffinity(0)) == allowed
+
+
+def test_without_cores_to_choose_nothing_changes(monkeypatch):
+    monkeypatch.delattr(os, "sched_setaffinity", raising=False)
+    with load._on_core(1):
+        pass

@@ -12,6 +12,7 @@ NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True)
 VALUES = st.one_of(
     st.text(max_size=20),
     st.integers(-(10**30), 10**30),
+    st.sampled_from([sign * 2**63 + step for sign in (-1, 1) for step in (-1, 0, 1)]),
     st.binary(max_size=40),
     st.frozensets(st.text(min_size=1, max_size=4), min_size=1, max_size=4),
 )
@@ -45,3 +46,12 @@ def test_literal():
     header = b'{"a":["s","x","y"],"b":{"b":2},"n":3}'
     expected = len(header).to_bytes(4, "big") + header + b"\x01\x02"
     assert encode({"n": 3, "b": b"\x01\x02", "a": frozenset({"y", "x"})}) == expected
+
+
+def test_numbers_beyond_64_bits_are_kept_as_digits():
+    """A reader of JSON may turn such a number into a float."""
+    for number in (2**63, -(2**63) - 1, 10**36):
+        header = b'{"n":{"n":"%d"}}' % number
+        assert encode({"n": number}) == len(header).to_bytes(4, "big") + header
+        assert decode(encode({"n": number})) == {"n": number}
+    assert b'{"n":9223372036854775807}' in encode({"n": 2**63 - 1})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echobook.store.conditions import Absent, AllOf, AnyOf, AtLeast, Below, Equals, holds
+from echobook.store.conditions import Absent, AllOf, AnyOf, Below, Equals, Not, holds
 from echobook.store.errors import StoreError
 from echobook.store.expressions import Expressions, from_wire, to_wire
 from echobook.store.port import Change
@@ -20,11 +20,11 @@ SIMPLE = st.one_of(
     st.builds(Absent, NAMES),
     st.builds(Equals, NAMES, VALUES),
     st.builds(Below, NAMES, st.integers(-3, 3)),
-    st.builds(AtLeast, NAMES, st.integers(-3, 3)),
 )
 CONDITIONS = st.recursive(
     SIMPLE,
     lambda part: st.one_of(
+        st.builds(Not, part),
         st.builds(AllOf, st.lists(part, min_size=1, max_size=3).map(tuple)),
         st.builds(AnyOf, st.lists(part, min_size=1, max_size=3).map(tuple)),
     ),
@@ -39,19 +39,13 @@ def evaluated(text, names, values, item):
     python = re.sub(r"attribute_not_exists\((#\d+)\)", r"absent('\1')", text)
     python = re.sub(r"(#\d+) = (:\d+)", r"equals('\1', '\2')", python)
     python = re.sub(r"(#\d+) < (:\d+)", r"below('\1', '\2')", python)
-    python = re.sub(r"(#\d+) >= (:\d+)", r"least('\1', '\2')", python)
-    python = python.replace(" AND ", " and ").replace(" OR ", " or ")
+    python = python.replace(" AND ", " and ").replace(" OR ", " or ").replace("NOT ", "not ")
 
     def below(name, value):
         held = wire.get(names[name], {})
         return "N" in held and int(held["N"]) < int(values[value]["N"])
 
-    def least(name, value):
-        held = wire.get(names[name], {})
-        return "N" in held and int(held["N"]) >= int(values[value]["N"])
-
     meaning = {
-        "least": least,
         "absent": lambda name: names[name] not in wire,
         "equals": lambda name, value: wire.get(names[name]) == values[value],
         "below": below,
@@ -69,12 +63,38 @@ def test_an_expression_means_what_its_condition_does(condition, item):
     assert evaluated(text, names, values, item) == holds(condition, item)
 
 
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        (Not(Below("ttl", 6)), "NOT #0 < :0"),
+        (AllOf((Absent("a"), Not(Absent("b")))), "attribute_not_exists(#0) AND NOT attribute_not_exists(#1)"),
+        (AllOf((AnyOf((Absent("a"), Absent("b"))), Below("c", 1))), "(A(#0) OR A(#1)) AND #2 < :0"),
+        (AnyOf((AllOf((Absent("a"), Absent("b"))), Below("c", 1))), "A(#0) AND A(#1) OR #2 < :0"),
+        (Not(AnyOf((Absent("a"), Absent("b")))), "NOT (A(#0) OR A(#1))"),
+        (Not(Not(Absent("a"))), "NOT (NOT A(#0))"),
+        (AllOf((AnyOf((AllOf((Absent("a"),)),)),)), "A(#0)"),
+    ],
+)
+def test_parentheses_stand_only_where_the_meaning_needs_them(condition, text):
+    """AND binds tighter than OR, NOT tighter than both; the service refuses pairs that change nothing."""
+    assert Expressions().condition(condition) == text.replace("A(", "attribute_not_exists(")
+
+
+@settings(deadline=None)
+@given(CONDITIONS)
+def test_no_pair_of_parentheses_is_doubled_or_holds_one_comparison_alone(condition):
+    text = Expressions().condition(condition)
+    bare = re.sub(r"attribute_not_exists\(#\d+\)", "X", text)
+    assert "((" not in bare
+    assert not re.search(r"\((X|#\d+ [=<] :\d+)\)", bare)
+
+
 @settings(deadline=None)
 @given(CONDITIONS)
 def test_no_name_or_value_stands_in_the_text(condition):
     """Reserved words and hostile values cannot matter: the text holds placeholders only."""
     text = Expressions().condition(condition)
-    assert set(re.findall(r"[a-z_]+", text)) <= {"attribute_not_exists"}
+    assert set(re.findall(r"[A-Za-z_]+", text)) <= {"attribute_not_exists", "AND", "OR", "NOT"}
 
 
 @settings(deadline=None)

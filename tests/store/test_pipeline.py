@@ -297,6 +297,29 @@ def test_a_renewed_lease_covers_the_embedding_and_no_more():
     assert image["interaction"] == one.name
 
 
+def test_only_a_claim_that_waited_renews_its_lease():
+    """Two follow-ups at once, one embedder, leases of five seconds: the second waits as long as the first
+    takes, and renews from a tenth of the lease on."""
+    pair = [one for one in STREAM if one.follow_up][:2]
+    arrivals = [(0.0, event) for one in pair for event in one.events]
+
+    def renewals(takes_s):
+        verbs = []
+
+        def latency(verb):
+            verbs.append(verb)
+            return takes_s if verb == "embed" else 0.001
+
+        async def main():
+            pipeline = Pipeline(timed(MemoryStore()), run=simulated(latency), linger_s=0.01)
+            return await pipeline.run(source(arrivals))
+
+        assert run_simulated(main()).embedded == 2
+        return verbs.count("renew")
+
+    assert [renewals(takes_s) for takes_s in (0.1, 0.45, 0.55, 2.0)] == [0, 0, 1, 1]
+
+
 @pytest.mark.parametrize("deadline", [0, 0.0])
 def test_a_deadline_of_zero_asks_once(deadline):
     one = next(one for one in STREAM if one.follow_up)

@@ -3,12 +3,14 @@
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 
 import pytest
 
+from echobook.store.codec import encode
 from echobook.store.deciding import ENTRIES
 from echobook.store.errors import ConditionFailed, StoreError, StoreFull, Throttled
 from echobook.store.port import Change, Put
@@ -242,3 +244,41 @@ def test_an_unknown_durability_is_refused_and_no_file_made(durable, tmp_path):
     with pytest.raises(StoreError, match=f"durable: expected 'power' or 'process', got '{durable}'"):
         unchecked(object.__new__(SqliteStore), tmp_path / "x.db", durable=durable)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own elsewhere")
+def test_checkpoints_yield_to_writers_and_end_at_the_lowest_priority(path):
+    """The thread adds ten to the nice value of the one that opened the store, which keeps its own."""
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    store = SqliteStore(path, checkpoint_s=0.01)
+    deadline = time.monotonic() + 5
+    wanted = min(19, ours + 10)
+    while (found := os.getpriority(os.PRIO_PROCESS, store._thread.native_id)) != wanted:
+        assert time.monotonic() < deadline, f"nice value {found}, expected {wanted}"
+        time.sleep(0.01)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == ours
+    store.close()
+
+
+def test_a_file_of_the_earlier_layout_still_serves(path):
+    """Tables without row ids and with larger pages, as files had before: read, updated and added to."""
+    older = sqlite3.connect(path)
+    older.execute("PRAGMA page_size = 4096")
+    older.execute(
+        "CREATE TABLE items (t TEXT, p TEXT, s TEXT, body BLOB NOT NULL, PRIMARY KEY (t, p, s)) WITHOUT ROWID"
+    )
+    older.execute("INSERT INTO items VALUES (?, 'i', '', ?)", (ENTRIES.name, encode({**KEY, "n": 1})))
+    older.commit()
+    older.close()
+    store = SqliteStore(path)
+    assert store.update(ENTRIES, KEY, Change(add={"n": 1})) == {**KEY, "n": 2}
+    store.put(ENTRIES, {**ENTRIES.key("j"), "n": 3})
+    assert [item["n"] for item in store.scan(ENTRIES)] == [2, 3]
+    store.close()
+
+
+def test_a_new_file_has_small_pages(path):
+    SqliteStore(path).close()
+    database = sqlite3.connect(path)
+    assert database.execute("PRAGMA page_size").fetchone() == (1024,)
+    database.close()

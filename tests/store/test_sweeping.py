@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from echobook.store.deciding import ENTRIES, TABLES, TEXTS, VECTORS
 from echobook.store.designs import DESIGNS
-from echobook.store.errors import StoreError
+from echobook.store.errors import ConditionFailed, StoreError
 from echobook.store.events import Code, Event
 from echobook.store.interleave import Ticks
 from echobook.store.memory import MemoryStore
@@ -129,11 +129,28 @@ def test_a_claim_ends_with_its_entry():
     assert store.get(ENTRIES, ENTRIES.key("i1")) == before
 
 
-def test_an_entry_whose_time_to_live_is_no_number_is_named():
+def test_an_entry_whose_time_to_live_is_no_number_has_not_expired():
+    """Nobody can say when it ends, so the next event gives it a time to live."""
     store, clock = MemoryStore(), Ticks(1000.0)
-    store.put(ENTRIES, {**ENTRIES.key("i1"), "ttl": "soon"})
-    with pytest.raises(StoreError, match="i1: the entry neither lives nor expires; is its ttl"):
-        worker(store, clock).note(follow_up())
+    store.put(ENTRIES, {**ENTRIES.key("i1"), "ttl": "soon", "ev": frozenset({"REQ"})})
+    image = worker(store, clock).note(follow_up())
+    assert image["ttl"] == 1600
+    assert image["ev"] == {"REQ", "ASR", "SPEAK", "EXPECT"}
+
+
+class Fickle(MemoryStore):
+    """A store whose entry has expired whenever it is updated, and come back whenever it is replaced."""
+
+    def update(self, table, key, change, *, condition=None):
+        raise ConditionFailed("expired")
+
+    def put(self, table, item, *, condition=None):
+        raise ConditionFailed("alive")
+
+
+def test_an_entry_that_changes_under_every_try_is_named():
+    with pytest.raises(StoreError, match="i1: the entry expired and came back 8 times meanwhile"):
+        worker(Fickle(), Ticks(1000.0)).note(follow_up())
 
 
 def test_recovery_makes_what_is_due():

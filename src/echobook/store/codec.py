@@ -1,19 +1,21 @@
 """Items as bytes for the embedded store: a JSON header, then the byte values one after another.
 
 Layout: four bytes with the length of the header, the header in UTF-8, the byte values in the header's order.
-Text and numbers stand in the header as they are; a set as ``["s", ...]`` in sorted order; bytes as
-``{"b": length}``. The form is canonical: equal items give equal bytes.
+Text and numbers of up to 64 bits stand in the header as they are, longer numbers as ``{"n": digits}``; a set
+as ``["s", ...]`` in sorted order; bytes as ``{"b": length}``. The form is canonical: equal items give equal
+bytes.
 """
 
-import json
 import struct
 from collections.abc import Mapping
+
+import orjson
 
 from echobook.store.errors import StoreError
 from echobook.store.items import Item, Value
 
 _LENGTH = struct.Struct(">I")
-_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_LONG = 1 << 63
 
 
 def encode(item: Mapping[str, Value]) -> bytes:
@@ -25,9 +27,12 @@ def encode(item: Mapping[str, Value]) -> bytes:
         if isinstance(value, bytes):
             blobs.append(value)
             header[name] = {"b": len(value)}
+        elif isinstance(value, frozenset):
+            header[name] = ["s", *sorted(value)]
         else:
-            header[name] = ["s", *sorted(value)] if isinstance(value, frozenset) else value
-    text = _encode_json(header).encode()
+            long = isinstance(value, int) and not -_LONG <= value < _LONG
+            header[name] = {"n": str(value)} if long else value
+    text = orjson.dumps(header)
     return b"".join((_LENGTH.pack(len(text)), text, *blobs))
 
 
@@ -36,10 +41,12 @@ def decode(data: bytes) -> Item:
     try:
         (length,) = _LENGTH.unpack_from(data)
         at = _LENGTH.size + length
-        header = json.loads(data[_LENGTH.size : at])
+        header = orjson.loads(data[_LENGTH.size : at])
         item: Item = {}
         for name, value in header.items():
-            if isinstance(value, dict):
+            if isinstance(value, dict) and "n" in value:
+                item[name] = int(value["n"])
+            elif isinstance(value, dict):
                 item[name] = data[at : at + value["b"]]
                 at += value["b"]
             else:

@@ -33,11 +33,10 @@ class Below:
 
 
 @dataclass(frozen=True)
-class AtLeast:
-    """The attribute is a number not less than a bound."""
+class Not:
+    """The part does not hold: a missing attribute is not below any bound, so its negation holds."""
 
-    name: str
-    bound: int
+    part: "Condition"
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class AnyOf:
     parts: tuple["Condition", ...]
 
 
-Condition = Absent | Equals | Below | AtLeast | AllOf | AnyOf
+Condition = Absent | Equals | Below | Not | AllOf | AnyOf
 
 
 def holds(condition: Condition | None, item: Mapping[str, Value] | None) -> bool:
@@ -70,9 +69,8 @@ def holds(condition: Condition | None, item: Mapping[str, Value] | None) -> bool
         case Below(name, bound):
             number = found.get(name)
             return isinstance(number, int) and number < bound
-        case AtLeast(name, bound):
-            number = found.get(name)
-            return isinstance(number, int) and number >= bound
+        case Not(part):
+            return not holds(part, item)
         case AllOf(parts):
             return all(holds(part, found) for part in parts)
         case AnyOf(parts):

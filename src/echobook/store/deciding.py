@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from echobook.store.conditions import Absent, AllOf, AnyOf, AtLeast, Below, Condition, Equals
+from echobook.store.conditions import Absent, AllOf, AnyOf, Below, Condition, Equals, Not
 from echobook.store.errors import StoreError
 from echobook.store.items import Item, Table
 from echobook.store.port import Store
@@ -48,8 +48,11 @@ def check_times(span_s: int, lease_s: float) -> None:
 
 
 def alive(now_s: float) -> Condition:
-    """The item is missing, has no time to live, or has not expired: it lives until its second begins."""
-    return AnyOf((Absent("ttl"), AtLeast("ttl", int(now_s) + 1)))
+    """The item is missing, has no time to live, or has not expired: it lives until its second begins.
+
+    One comparison, negated, for every event's write carries it and servers parse it each time.
+    """
+    return Not(expired(now_s))
 
 
 def expired(now_s: float) -> Condition:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from echobook.store.conditions import Absent, AllOf, AnyOf, AtLeast, Below, Condition, Equals
+from echobook.store.conditions import Absent, AllOf, AnyOf, Below, Condition, Equals, Not
 from echobook.store.errors import StoreError
 from echobook.store.items import Item, Table, Value
 from echobook.store.port import Change, Put, Store, Update
@@ -96,7 +96,8 @@ class Operations:
         if kind == 2:
             return Equals(name, self._value(rng, name))
         if kind == 3:
-            return (Below, AtLeast)[rng.integers(2)](name if self.clashes else "count", _number(rng))
+            below = Below(name if self.clashes else "count", _number(rng))
+            return Not(below) if rng.integers(2) else below
         if kind in (4, 5) and depth < 2:
             parts = [part for part in (self._condition(rng, depth + 1) for _ in range(2)) if part]
             return (AllOf if kind == 4 else AnyOf)(tuple(parts)) if parts else None

@@ -22,6 +22,8 @@ from echobook.store.errors import ItemTooLarge, StoreError
 Value = str | int | bytes | frozenset[str]
 Item = dict[str, Value]
 LIMIT = 400 * 1024
+_KINDS = (str, int, bytes, frozenset)
+_NUMBERS = 10**37
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -33,7 +35,7 @@ class Table:
     partition_key: str
     sort_key: str | None = None
 
-    @property
+    @functools.cached_property
     def keys(self) -> tuple[str, ...]:
         """Names of the key attributes."""
         return (self.partition_key,) if self.sort_key is None else (self.partition_key, self.sort_key)
@@ -51,13 +53,16 @@ class Table:
 
         Raises StoreError when a key attribute is missing, empty or not text.
         """
-        found = [item.get(name) for name in self.keys]
-        for name, value in zip(self.keys, found, strict=True):
-            if not isinstance(value, str) or not value:
-                raise StoreError(
-                    f"{self.name}: key attribute {name!r}: expected text, got {type(value).__name__}"
-                )
-        return str(found[0]), str(found[1]) if len(found) > 1 else ""
+        partition = self._text(item, self.partition_key)
+        return partition, "" if self.sort_key is None else self._text(item, self.sort_key)
+
+    def _text(self, item: Mapping[str, Value], name: str) -> str:
+        value = item.get(name)
+        if not isinstance(value, str) or not value:
+            raise StoreError(
+                f"{self.name}: key attribute {name!r}: expected text, got {type(value).__name__}"
+            )
+        return value
 
 
 @functools.lru_cache(4096)
@@ -71,14 +76,14 @@ def check_value(table: Table, name: str, value: object) -> None:
         raise StoreError(
             f"{table.name}: attribute {name!r}: expected lower-case letters, digits, underscores"
         )
-    if isinstance(value, bool) or not isinstance(value, str | int | bytes | frozenset):
+    if isinstance(value, bool) or not isinstance(value, _KINDS):
         raise StoreError(
             f"{table.name}: attribute {name!r}: expected text, a whole number, bytes or a frozenset of text, "
             f"got {type(value).__name__}"
         )
-    if isinstance(value, int) and abs(value) >= 10**37:
+    if isinstance(value, int) and abs(value) >= _NUMBERS:
         raise StoreError(f"{table.name}: attribute {name!r}: a number of more than 37 digits")
-    if isinstance(value, frozenset) and not (value and all(isinstance(one, str) and one for one in value)):
+    if isinstance(value, frozenset) and not (value and all(one and isinstance(one, str) for one in value)):
         raise StoreError(f"{table.name}: attribute {name!r}: expected a non-empty set of non-empty text")
 
 

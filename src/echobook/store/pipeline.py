@@ -19,6 +19,8 @@ from echobook.store.events import Event
 from echobook.store.items import Item
 from echobook.store.protocol import TwoTables
 
+_FRESH = 0.1  # of a lease: a claim that waited longer renews it before its embedding begins
+
 
 @runtime_checkable
 class Run(Protocol):
@@ -96,7 +98,7 @@ class Pipeline:
         self._embedders = [make(f"embedder{number}") for number in range(embedders)]
         self._events: asyncio.Queue[tuple[float, Event]] = asyncio.Queue(queue)
         self._gathering = asyncio.Lock()
-        self._claims: asyncio.Queue[tuple[Item, str]] = asyncio.Queue(queue)
+        self._claims: asyncio.Queue[tuple[float, Item, str]] = asyncio.Queue(queue)
 
     @property
     def workers(self) -> Sequence[TwoTables]:
@@ -162,7 +164,7 @@ class Pipeline:
             self.report.events += len(taken)
             self.report.batches += 1
             for claim in claimed:
-                await self._claims.put(claim)
+                await self._claims.put((now, *claim))
                 self.report.longest_claims = max(self.report.longest_claims, self._claims.qsize())
             for _ in taken:
                 self._events.task_done()
@@ -190,18 +192,20 @@ class Pipeline:
 
     async def _embed(self, worker: TwoTables) -> None:
         while True:
-            image, token = await self._claims.get()
+            since, image, token = await self._claims.get()
             try:
-                made = await self._embedding(worker, image, token)
+                waited = asyncio.get_running_loop().time() - since
+                made = await self._embedding(worker, image, token, renew=waited > _FRESH * worker.lease_s)
                 self.report.embedded += made  # not `+= await`: other embedders count meanwhile
             except Exception as error:  # an embedder's error, of any type, costs its vector and no more
                 self.report.failures.append(f"embedding: {type(error).__name__}")
             finally:
                 self._claims.task_done()
 
-    async def _embedding(self, worker: TwoTables, image: Item, token: str) -> bool:
+    async def _embedding(self, worker: TwoTables, image: Item, token: str, *, renew: bool) -> bool:
+        """Make a claimed embedding; `renew`: for a claim that waited, so that its lease covers all of it."""
         interaction = str(image["interaction"])
-        if not await self._run("renew", lambda: worker.renew(interaction, token)):
+        if renew and not await self._run("renew", lambda: worker.renew(interaction, token)):
             self.report.dropped += 1
             return False
         texts = await self._run("fetch", lambda: worker.collect(image))

@@ -15,6 +15,8 @@ from echobook.store.conditions import Condition
 from echobook.store.errors import StoreError
 from echobook.store.items import Item, Table, Value, check_value
 
+_ADDABLE = (int, frozenset)
+
 
 @dataclass(frozen=True)
 class Change:
@@ -29,15 +31,16 @@ class Change:
 
     def check(self, table: Table) -> None:
         """Raise StoreError for key attributes, repeated attributes, bad values or an empty change."""
-        names = [*self.add, *self.set, *self.remove]
-        if not names or len(set(names)) < len(names) or set(names) & set(table.keys):
+        names = (*self.add, *self.set, *self.remove)
+        if not names or len({*names, *table.keys}) < len(names) + len(table.keys):
             raise StoreError(
-                f"{table.name}: change of {names}: expected distinct attributes other than the key"
+                f"{table.name}: change of {list(names)}: expected distinct attributes other than the key"
             )
-        for name, value in {**self.add, **self.set}.items():
+        for name, value in (*self.add.items(), *self.set.items()):
             check_value(table, name, value)
-        if any(isinstance(value, str | bytes) for value in self.add.values()):
-            raise StoreError(f"{table.name}: add: expected sets or numbers")
+        for value in self.add.values():
+            if not isinstance(value, _ADDABLE):
+                raise StoreError(f"{table.name}: add: expected sets or numbers")
 
 
 @dataclass(frozen=True)

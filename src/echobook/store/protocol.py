@@ -197,7 +197,7 @@ class TwoTables:
                 return fresh
             except ConditionFailed:
                 continue  # another worker replaced or deleted it meanwhile
-        raise StoreError(f"{interaction}: the entry neither lives nor expires; is its ttl a whole number?")
+        raise StoreError(f"{interaction}: the entry expired and came back {_ROUNDS} times meanwhile")
 
     def due(self, image: Mapping[str, Value]) -> bool:
         """Step 3: say whether an image asks this worker to embed. Pure."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from echobook.store.errors import StoreError
 
 _HOST = "127.0.0.1"
+_FEWER_COLLECTIONS = "--max-semi-space-size=32"  # MiB for young objects; Node's default is 16
 
 
 class Address(str):
@@ -76,7 +77,17 @@ def dynalite(root: Path, *, wait_s: float = 30.0) -> Iterator[Address]:
         )
     loopback_credentials()
     port = _free_port()
-    command = ["node", str(script), "--host", _HOST, "--port", str(port), "--createTableMs", "0"]
+    command = [
+        "node",
+        _FEWER_COLLECTIONS,
+        str(script),
+        "--host",
+        _HOST,
+        "--port",
+        str(port),
+        "--createTableMs",
+        "0",
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             _wait(port, process, wait_s)

@@ -26,6 +26,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import boto3
+import orjson
 from botocore.config import Config
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import (
@@ -55,16 +56,21 @@ def _decoded(pairs: dict[str, Any]) -> dict[str, Any]:
     return pairs
 
 
-_encode = json.JSONEncoder(default=_encoded, separators=(",", ":")).encode
-_decode = json.JSONDecoder(object_hook=_decoded).decode
+_decode_bytes = json.JSONDecoder(object_hook=_decoded).decode
+
+
+def _decode(content: bytes) -> Any:
+    """Decode JSON; most answers hold no bytes, and then need no look at each of their objects."""
+    return _decode_bytes(content.decode()) if b'"B"' in content else orjson.loads(content or b"{}")
 
 
 @functools.lru_cache(8)
-def _signing_key(secret: str, day: str, region: str) -> bytes:
+def _signer(secret: str, day: str, region: str) -> hmac.HMAC:
+    """Return a code under a day's key, to copy: `hmac.digest` lets go of the interpreter at each call."""
     key = f"AWS4{secret}".encode()
     for part in (day, region, "dynamodb", "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
-    return key
+    return hmac.new(key, digestmod="sha256")
 
 
 def signed(
@@ -82,10 +88,12 @@ def signed(
     listed, scope = ";".join(names), f"{stamp[:8]}/{region}/dynamodb/aws4_request"
     request = f"POST\n/\n\n{lines}\n{listed}\n{hashlib.sha256(body).hexdigest()}"
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    key = _signing_key(held.secret_key, stamp[:8], region)
-    mark = hmac.digest(key, text.encode(), "sha256").hex()
+    mark = _signer(held.secret_key, stamp[:8], region).copy()
+    mark.update(text.encode())
+    signature = mark.hexdigest()
+    credential = f"{held.access_key}/{scope}"
     found["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={held.access_key}/{scope}, SignedHeaders={listed}, Signature={mark}"
+        f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={listed}, Signature={signature}"
     )
     return found
 
@@ -193,7 +201,7 @@ def answered(operation: str, status: int, content: bytes, *, endpoint: str) -> d
     ConnectionClosedError for content that is no JSON object.
     """
     try:
-        found = _decode(content.decode() or "{}")
+        found = _decode(content)
     except ValueError:
         found = None
     if status != 200:
@@ -210,7 +218,7 @@ class _QuickCalls:
     sender: Sender
 
     def _make_api_call(self, operation_name: str, api_params: Mapping[str, Any]) -> dict[str, Any]:
-        status, content = self.sender.send(operation_name, _encode(api_params).encode())
+        status, content = self.sender.send(operation_name, orjson.dumps(api_params, default=_encoded))
         return answered(operation_name, status, content, endpoint=self.sender.endpoint)
 
     def close(self) -> None:

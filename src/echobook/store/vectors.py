@@ -6,7 +6,6 @@ and is deterministic; a recogniser passes its own encoder in its place.
 
 import struct
 import time
-import zlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -16,6 +15,7 @@ from echobook.store.errors import StoreError
 
 _SHAPE = struct.Struct(">HH")
 _MOST = 65_535
+_SPREAD, _TOSS = np.uint32(2_654_435_769), np.uint32(2_246_822_519)  # odd: a product keeps trigrams apart
 
 
 def pack(vector: Float16[np.ndarray, "K D"]) -> bytes:
@@ -55,10 +55,11 @@ def hashed_trigrams(texts: Mapping[str, bytes], *, features: int = 128) -> bytes
         raise StoreError(f"features: expected a whole number, at least one, got {features}")
     rows = np.zeros((len(texts), features))
     for row, text in zip(rows, texts.values(), strict=True):
-        padded = b" " + text + b" "
-        for start in range(len(padded) - 2):
-            code = zlib.crc32(padded[start : start + 3])
-            row[code % features] += 1 if code & 0x8000 else -1
+        letters = np.frombuffer(b" " + text + b" ", dtype=np.uint8).astype(np.uint32)
+        trigrams = letters[:-2] << 16 | letters[1:-1] << 8 | letters[2:]
+        columns = (trigrams * _SPREAD).astype(np.uint64) * np.uint64(features) >> np.uint64(32)
+        signs = np.where(trigrams * _TOSS >> 31, 1.0, -1.0)
+        row[:] = np.bincount(columns.astype(np.intp), weights=signs, minlength=features)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return pack((rows / np.maximum(norms, 1e-9)).astype(np.float16))
 

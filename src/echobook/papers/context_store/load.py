@@ -4,11 +4,15 @@ Interactions are split over shards by number; each shard is a process with its o
 connections to one server. `echobook.papers.context_store.shard` is what one process does.
 """
 
+import functools
 import json
+import os
+import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -129,6 +133,32 @@ def _sum(parts: Sequence[Shard], server_cpu_s: float) -> Load:
     )
 
 
+def fixed_loop_ms(repetitions: int = 9) -> float:
+    """Return the median processor time of a fixed loop of arithmetic, milliseconds: how fast a core is."""
+    times = []
+    for _ in range(repetitions):
+        before = time.process_time()
+        functools.reduce(lambda total, number: total + number * number % 7, range(200_000), 0)
+        times.append(time.process_time() - before)
+    return 1000 * statistics.median(times)
+
+
+@contextmanager
+def _on_core(number: int) -> Iterator[None]:
+    """Let the processes started inside have one core of those that this one may use.
+
+    Changes nothing where the system cannot (only Linux can), or with one core alone.
+    """
+    if not hasattr(os, "sched_setaffinity") or len(allowed := sorted(os.sched_getaffinity(0))) < 2:
+        yield
+        return
+    os.sched_setaffinity(0, {allowed[number % len(allowed)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
 def embedded_loads(
     *, rate: float, power_rates: Sequence[float], seconds: float, seed: int
 ) -> dict[str, Load]:
@@ -149,12 +179,15 @@ def server_loads(
     """Measure dynalite: `dynamodb-protocol-<rate>` with quick calls, `boto3-<rate>` with boto3's own.
 
     One server, and one client process with eight writers; batches are small, so that a burst is shared out
-    among them. A first load warms the server's compiler up and is not returned. Each load has interactions of
-    its own.
+    among them. Server and client have a core each: neither is moved nor takes the other's. A first load warms the
+    server's compiler up and is not returned. Each load has interactions of its own.
     """
     loads: dict[str, Load] = {}
     kinds = {"dynamodb-protocol": rates, "boto3": boto3_rates}
-    with dynalite(root) as address:
+    with ExitStack() as stack:
+        with _on_core(1):
+            address = stack.enter_context(dynalite(root))
+        stack.enter_context(_on_core(0))
         setting = Setting(address, *_WARM_UP, 1000 * seed, writers=8, batch=6, linger_s=0.002)
         measure(setting)
         for name, rate in [(name, rate) for name, some in kinds.items() for rate in some]:

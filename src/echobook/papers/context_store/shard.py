@@ -32,6 +32,9 @@ from echobook.store.sqlite import SqliteStore
 from echobook.store.vectors import hashed_trigrams
 
 EMBEDDED = "embedded"
+_TURN_S = (
+    0.0005  # a thread with an answer waits this long for the interpreter; Python's default is ten times it
+)
 _PACE_S = 0.003  # the source wakes up at most this often; its lateness counts as waiting
 
 
@@ -158,6 +161,7 @@ def _retrying(store: Store, setting: Setting) -> Store:
 def main() -> None:
     """Play one setting, given as JSON: say when ready, begin at a line of input, print the result."""
     setting = Setting(**json.loads(sys.argv[1]))
+    sys.setswitchinterval(_TURN_S)
 
     def ready() -> None:
         print("ready", flush=True)
