@@ -179,8 +179,8 @@ def server_loads(
     """Measure dynalite: `dynamodb-protocol-<rate>` with quick calls, `boto3-<rate>` with boto3's own.
 
     One server, and one client process with eight writers; batches are small, so that a burst is shared out
-    among them. Server and client have a core each: neither is moved nor takes the other's. A first load warms the
-    server's compiler up and is not returned. Each load has interactions of its own.
+    among them. Server and client have a core each: neither is moved nor takes the other's. A first load
+    warms the server's compiler up and is not returned. Each load has interactions of its own.
     """
     loads: dict[str, Load] = {}
     kinds = {"dynamodb-protocol": rates, "boto3": boto3_rates}
