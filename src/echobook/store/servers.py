@@ -18,7 +18,9 @@ from pathlib import Path
 from echobook.store.errors import StoreError
 
 _HOST = "127.0.0.1"
-_FEWER_COLLECTIONS = "--max-semi-space-size=32"  # MiB for young objects; Node's default is 16
+_ROOM = "--initial-old-space-size=512"  # MiB; from Node's own start, collections stall calls all the time
+    "--initial-old-space-size=512"  # MiB; from Node's own start, collections stall calls every second or so
+)
 
 
 class Address(str):
@@ -79,7 +81,7 @@ def dynalite(root: Path, *, wait_s: float = 30.0) -> Iterator[Address]:
     port = _free_port()
     command = [
         "node",
-        _FEWER_COLLECTIONS,
+        _ROOM,
         str(script),
         "--host",
         _HOST,
