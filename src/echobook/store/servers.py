@@ -19,8 +19,6 @@ from echobook.store.errors import StoreError
 
 _HOST = "127.0.0.1"
 _ROOM = "--initial-old-space-size=512"  # MiB; from Node's own start, collections stall calls all the time
-    "--initial-old-space-size=512"  # MiB; from Node's own start, collections stall calls every second or so
-)
 
 
 class Address(str):
