@@ -114,6 +114,17 @@ def test_a_delivery_after_the_span_begins_anew_whether_or_not_the_entry_was_dele
     assert made.read("i1") == b"v"
 
 
+@pytest.mark.parametrize("backend", ["memory", "sqlite", "dynalite", "moto"])
+@pytest.mark.parametrize(("now", "joins"), [(1599.99, True), (1600.0, False), (1600.99, False)])
+def test_an_event_joins_an_entry_until_its_second_as_long_as_it_can_be_read(backend, now, joins, open_store):
+    """The same second ends an entry for writers and for readers."""
+    store, clock = open_store(backend), Ticks(1000.0)
+    worker(store, clock).note(follow_up()[:1])
+    clock.now = now
+    image = worker(store, clock).note(follow_up()[1:2])
+    assert image["ev"] == ({"ASR", "SPEAK"} if joins else {"SPEAK"})
+
+
 def test_a_claim_ends_with_its_entry():
     """After the span nobody claims, renews or marks what was claimed before it; nothing is brought back."""
     store, clock = MemoryStore(), Ticks(1000.0)
