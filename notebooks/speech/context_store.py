@@ -505,8 +505,8 @@ with figure_style():
 # the protocol:
 #
 # - *How a condition was written.* The write of every event asks whether its entry still lives. dynalite's parser tries
-#   alternatives at every pair of parentheses and spent nearly half of the server's time on the question. Written as one
-#   comparison, negated, it costs next to nothing.
+#   alternatives at every pair of parentheses, and conditions of this form took nearly half of the server's busy time.
+#   Written as one comparison, negated, the question costs next to nothing.
 # - *The server's collector.* From the start that Node gives its heap, collections of old objects stalled all calls for tens of
 #   milliseconds, again and again. With room from the start they nearly vanish, and the 99th percentile with them.
 # - *Checkpoints* of the embedded store took processor time from its writers. Their thread now has a lower priority, pages are
@@ -516,7 +516,7 @@ with figure_style():
 #
 # Server and client now have a core each. The machine shares its processors with others, and its speed varies by more than
 # half: the fixed loop took {result}`context-store:load/fixed-loop|.0f` ms in the mean over the recorded seeds, and one of them
-# met the machine in a slow hour.
+# met the machine in a slow spell.
 
 # %% [markdown]
 # (context-store-c9)=
