@@ -300,8 +300,8 @@ if gaps:
 # *due*, so that a store that stalls cannot hide it. The embedded store runs as two processes with a file each, once so
 # that a commit survives a killed process, and once flushed to disk at every commit (SQLite's `synchronous=FULL`), so
 # that it survives a loss of power as far as the disk keeps its word. The server is one process, with one client process
-# beside it, each on a core of its own where the system can do that. A first load warms it up and is not counted. Machines that share their processors with others vary in speed, so
-# the cell first times a fixed loop.
+# beside it, each on a core of its own where the system can do that. A first load warms it up and is not counted.
+# Machines that share their processors with others vary in speed, so the cell first times a fixed loop.
 
 # %%
 stack.close()
@@ -498,7 +498,8 @@ with figure_style():
 # verdict goes by means over the seeds: the 99th percentile is {result}`context-store:load/p99/dynamodb-protocol|.0f` ms
 # ({interval}`context-store:load/p99/dynamodb-protocol|.0f`) through dynalite and
 # {result}`context-store:load/p99/embedded|.0f` ms ({interval}`context-store:load/p99/embedded|.0f`) embedded; the bar is
-# 50 ms.
+# 50 ms. It asks nothing of their intervals: where one reaches beyond the bar, a further run may well be above it, and the
+# verdict then says no more than that the mean is below.
 #
 # **What had made waits long.** In an earlier record of this chapter both percentiles were far above the bar, and the page
 # could not say why. Older and newer code run in turn, and profiles of both sides, then showed four causes, none of them in

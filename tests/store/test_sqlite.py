@@ -247,7 +247,7 @@ def test_an_unknown_durability_is_refused_and_no_file_made(durable, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own elsewhere")
-def test_checkpoints_yield_to_writers_and_end_at_the_lowest_priority(path):
+def test_checkpoints_yield_to_writers(path):
     """The thread adds ten to the nice value of the one that opened the store, which keeps its own."""
     ours = os.getpriority(os.PRIO_PROCESS, 0)
     store = SqliteStore(path, checkpoint_s=0.01)
