@@ -32,7 +32,7 @@ from echobook.store.sqlite import SqliteStore
 from echobook.store.vectors import hashed_trigrams
 
 EMBEDDED = "embedded"
-# A thread with an answer waits this long before it asks for the interpreter; Python's default is ten times it.
+# A thread with an answer waits this long, then asks for the interpreter; Python's default is ten times it.
 _TURN_S = 0.0005
 _PACE_S = 0.003  # the source wakes up at most this often; its lateness counts as waiting
 
