@@ -53,7 +53,7 @@ class Confidence:
         return math.sqrt(max(self.between + self.shared, self.items))
 
     def half_width(self, tail: float) -> float:
-        """Return half the width of the interval that leaves `tail` (0 to .5) on each side, before its skew."""
+        """Return half the width of the interval that leaves `tail` (0 to .5) on each side, without skew."""
         seeds, items = (-_student(free, tail) for free in (self.seed_degrees, self.item_degrees))
         both = math.hypot(seeds * math.sqrt(self.between), items * math.sqrt(self.shared))
         return max(both, items * math.sqrt(self.items))
