@@ -84,6 +84,12 @@ class Finding(Strict):
             raise ValueError("stands_on: not allowed beside combine any, where each test alone is enough")
         return self
 
+    @property
+    def metrics(self) -> list[str]:
+        """Names of all metrics that are needed to judge it, each once; none where it is not testable."""
+        tests = [] if self.not_testable else self.tests
+        return list(dict.fromkeys(name for test in tests for name in test.metrics))
+
 
 class Check(Strict):
     """A property that our own code must have, in every seed."""
@@ -97,6 +103,11 @@ class Check(Strict):
     def _names(self) -> "Check":
         _refuse_repeated("tests", [test.name for test in self.tests])
         return self
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of all metrics that the tests read, each once."""
+        return list(dict.fromkeys(name for test in self.tests for name in test.metrics))
 
 
 Statement = TypeVar("Statement", Finding, Check)
@@ -117,7 +128,7 @@ class Claims(Strict):
     @pydantic.model_validator(mode="after")
     def _unique(self) -> "Claims":
         for field in ("id", "anchor"):
-            names = [getattr(one, field) for one in (*self.findings, *self.checks)]
+            names = [getattr(one, field) for one in self.statements]
             if len(set(names)) != len(names):
                 raise ValueError(f"findings and checks: {field} appears twice in {names}")
         return self
@@ -133,6 +144,11 @@ class Claims(Strict):
                     f"known: {', '.join(own) or 'none'}"
                 )
         return self
+
+    @property
+    def statements(self) -> list[Finding | Check]:
+        """All findings, then all checks."""
+        return [*self.findings, *self.checks]
 
     def finding(self, identity: str) -> Finding:
         """Return one finding by id; an unknown id is an error that lists the known ones."""

@@ -177,5 +177,6 @@ class CheckTest(_Compared):
         """The relation and the number that the value of every seed must meet."""
         if self.tolerance is not None:
             return "<=", self.tolerance
-        assert self.relation is not None and self.value is not None  # as `_limit_fits` has seen to
+        assert self.relation is not None  # as `_limit_fits` has seen to
+        assert self.value is not None
         return self.relation, self.value

@@ -1,7 +1,6 @@
 """Reading a claims file's YAML: a key given twice is refused, and errors name ids in place of positions."""
 
 import re
-from typing import ClassVar
 
 import pydantic
 import yaml
@@ -19,11 +18,6 @@ OLD_FORM = (
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader; it refuses a key given twice, reads 1e-6 as a number and a date as text."""
 
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
-        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
         repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
@@ -32,6 +26,10 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
