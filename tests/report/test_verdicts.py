@@ -287,11 +287,11 @@ def test_every_verdict_is_listed_once():
 
 def test_what_cannot_be_judged_names_chapter_statement_and_test(make, chapter):
     over = criterion(resampling={"unit": "items", "seeds": "crossed"})
-    with pytest.raises(ClaimsError, match=r"^small-talk: C1: .*test t: a: expected per-item scores"):
+    with pytest.raises(ClaimsError, match=r"^small-talk: finding C1: .*test t: a: expected per-item scores"):
         judge_findings(chapter([finding(over)]), runs(make, 1.0, 2.0))
-    with pytest.raises(ResultsError, match=r"^small-talk: C1: .*no metric 'b'; known: a"):
+    with pytest.raises(ResultsError, match=r"^small-talk: finding C1: .*no metric 'b'; known: a"):
         judge_findings(chapter([finding(criterion(metric="b"))]), runs(make, 1.0, 2.0))
-    with pytest.raises(ResultsError, match=r"^small-talk: K1: .*no metric 'b'; known: a"):
+    with pytest.raises(ResultsError, match=r"^small-talk: check K1: .*no metric 'b'; known: a"):
         judge_checks(chapter(checks=[check(limit(metric="b", **{"is": "<", "value": 1.0}))]), runs(make, 1.0))
 
 
