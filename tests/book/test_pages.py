@@ -23,6 +23,7 @@ def test_a_sound_book_builds_and_passes_the_check(checkout: Checkout) -> None:
     assert 'title="Author 2020">74 %</abbr>' in page
     assert ">twelve</abbr>" in page
     assert 'class="echobook-verdict verdict-reproduced"' in page
+    assert 'title="K1: The old score is one.">passed</abbr>' in page
     assert 'href="notebooks/understanding/advin.html#advin-c1"' in page
     assert "part-understanding" in page
     assert "1 of 2" in page
