@@ -169,12 +169,10 @@ def source_faults(text: str, source: Path) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "show_source":
             name, *inner = ast.unparse(node.args[0]).split(".")
             module, thing = imported.get(name, ("", name))
+            place = ".".join([module, thing, *inner])
             for line in shown_source(source, module, [thing, *inner]):
                 if len(line) > WIDTH:
-                    yield (
-                        node.lineno,
-                        f"{module}.{thing}: {len(line)} characters, at most {WIDTH}: {line.strip()}",
-                    )
+                    yield node.lineno, f"{place}: {len(line)} characters, at most {WIDTH}: {line.strip()}"
 
 
 def shown_source(source: Path, module: str, names: list[str]) -> list[str]:
