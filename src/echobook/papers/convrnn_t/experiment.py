@@ -37,11 +37,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class StreamingCheck:
-    """Frame by frame against whole, over all test utterances: the largest difference of a logit in float32 and
-    in float64, and how many utterances get other words or other times.
+    """Frame by frame against whole, over all test utterances.
 
-    Float32 rounds in proportion to the encodings, which a deep stack of batch norms can carry to tens of
-    thousands; what is left in float64 is a fault of the code.
+    The largest difference of a logit in float32 and in float64, and how many utterances get other words or
+    other times.
     """
 
     gap: float
