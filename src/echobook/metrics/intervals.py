@@ -166,20 +166,6 @@ def nested_interval(tables: Sequence[Table], statistic: Statistic, *, level: flo
     return nested_components(tables, statistic).confidence().interval(level)
 
 
-def crossed_bootstrap(
-    tables: Sequence[Table], statistic: Statistic, *, seed: int = 0, resamples: int = 0, level: float = 0.95
-) -> Interval:
-    """The former name of `crossed_interval`."""
-    return crossed_interval(tables, statistic, level=level)
-
-
-def nested_bootstrap(
-    tables: Sequence[Table], statistic: Statistic, *, seed: int = 0, resamples: int = 0, level: float = 0.95
-) -> Interval:
-    """The former name of `nested_interval`."""
-    return nested_interval(tables, statistic, level=level)
-
-
 def seed_confidence(values: Scores) -> Confidence:
     """Return Student's t for the mean of S >= 2 seeds' values, for any level and bound."""
     table = _seed_values(values)
