@@ -3,8 +3,8 @@
     python bench/interval_coverage.py [RUNS]
 
 Writes `data/kernels/intervals.csv`. Each row is one way of scoring, one design, one number of seeds and one
-kind of interval; RUNS (5,000) simulated experiments each, a tenth of that for the bootstraps, the same ones
-for all kinds. About fifteen minutes of one core; every design has its own seed, so the file is the same
+kind of interval; RUNS (3,000) simulated experiments each, a tenth of that for the bootstraps, the same ones
+for all kinds. About six minutes of one core; every design has its own seed, so the file is the same
 each time.
 
 Columns: `low_misses`, the share of runs whose interval lies wholly above the truth (a test whose bound is
@@ -23,12 +23,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from echobook.metrics.intervals import (
-    crossed_components,
-    crossed_interval,
-    nested_components,
-    nested_interval,
-)
+from echobook.metrics.intervals import crossed_components, nested_components
 from echobook.metrics.statistics import hierarchical_bootstrap, resampled_sums
 
 TARGET = Path(__file__).resolve().parents[1] / "data" / "kernels" / "intervals.csv"
@@ -39,6 +34,8 @@ SETTING = ["scores", "design", "shared", "spread", "item_error", "units"]
 FOUND = ["seeds", "interval", "runs", "low_misses", "high_misses", "width"]
 Tables = list[np.ndarray]
 Draw = Callable[[np.random.Generator, int], Tables]
+Ends = dict[str, tuple[float, float]]  # by kind of interval
+Kind = Callable[[str, Tables, np.random.Generator], Ends]
 
 
 def mean(sums: np.ndarray) -> np.ndarray:
@@ -83,22 +80,33 @@ def accuracy(units: int) -> Draw:
     return draw
 
 
-def ours(design: str, tables: Tables, rng: np.random.Generator) -> tuple[float, float]:
-    """The intervals of this project."""
-    found = (crossed_interval if design == "crossed" else nested_interval)(tables, mean)
-    return found.low, found.high
+def by_components(design: str, tables: Tables, rng: np.random.Generator) -> Ends:
+    """The intervals of this project, and Student's t with the same variance and Satterthwaite's degrees.
 
-
-def satterthwaite(design: str, tables: Tables, rng: np.random.Generator) -> tuple[float, float]:
-    """Student's t with the same variance and Satterthwaite's degrees of freedom (Hillis 2007)."""
+    Satterthwaite's degrees of freedom as Hillis (2007) uses them.
+    """
     parts = (crossed_components if design == "crossed" else nested_components)(tables, mean).confidence()
     variance = parts.between + parts.shared
     free = parts.between**2 / parts.seed_degrees + parts.shared**2 / parts.item_degrees
     half = stats.t.ppf(0.975, variance**2 / free) * math.sqrt(variance)
-    return parts.estimate - half, parts.estimate + half
+    ours = parts.interval(0.95)
+    return {
+        "this book": (ours.low, ours.high),
+        "t, Satterthwaite": (parts.estimate - half, parts.estimate + half),
+    }
 
 
-def crossed_percentiles(design: str, tables: Tables, rng: np.random.Generator) -> tuple[float, float]:
+def by_percentiles(design: str, tables: Tables, rng: np.random.Generator) -> Ends:
+    """Percentiles of bootstraps of seeds and items."""
+    found = {"percentiles, items within seeds": nested_percentiles(tables, rng)}
+    return (
+        found
+        if design == "nested"
+        else {"percentiles, items shared": crossed_percentiles(tables, rng), **found}
+    )
+
+
+def crossed_percentiles(tables: Tables, rng: np.random.Generator) -> tuple[float, float]:
     """Percentiles of a bootstrap that draws items once for all seeds, and seeds."""
     sums = resampled_sums(np.concatenate(tables, axis=1), rng=rng, resamples=RESAMPLES)
     values = sums[:, 0::2] / sums[:, 1::2]
@@ -107,19 +115,11 @@ def crossed_percentiles(design: str, tables: Tables, rng: np.random.Generator) -
     return float(low), float(high)
 
 
-def nested_percentiles(design: str, tables: Tables, rng: np.random.Generator) -> tuple[float, float]:
+def nested_percentiles(tables: Tables, rng: np.random.Generator) -> tuple[float, float]:
     """Percentiles of a bootstrap that draws seeds, and items anew within each."""
     scores = [table[:, 0] for table in tables]
     found = hierarchical_bootstrap(scores, seed=int(rng.integers(2**31)), resamples=RESAMPLES)
     return found.low, found.high
-
-
-def kinds(design: str) -> dict[str, tuple[Callable[..., tuple[float, float]], int]]:
-    """Kinds of interval with the divisor of their runs."""
-    found = {"this book": (ours, 1), "t, Satterthwaite": (satterthwaite, 1)}
-    if design == "crossed":
-        found["percentiles, items shared"] = (crossed_percentiles, 10)
-    return {**found, "percentiles, items within seeds": (nested_percentiles, 10)}
 
 
 def designs() -> Iterator[tuple[dict[str, str | float], Draw, Callable[[int], float]]]:
@@ -143,22 +143,19 @@ def designs() -> Iterator[tuple[dict[str, str | float], Draw, Callable[[int], fl
         )
 
 
-def row(labels: dict, draw: Draw, seeds: int, name: str, kind: Callable, runs: int, unit: float) -> dict:
-    """Simulate one row of the table."""
+def rows(labels: dict, draw: Draw, seeds: int, kind: Kind, runs: int, unit: float) -> Iterator[dict]:
+    """Simulate the rows of one design and number of seeds."""
     rng, other = np.random.default_rng(zlib.crc32(repr((labels, seeds)).encode())).spawn(2)
     ends = []
     for _ in range(runs):
         tables = draw(rng, seeds)
         if any(np.ptp(table[:, 0]) > 0 for table in tables):  # a run without an error has no width at all
             ends.append(kind(labels["design"], tables, other))
-    low, high = np.array(ends).T
-    found = {
-        "low_misses": np.mean(low > 0),
-        "high_misses": np.mean(high < 0),
-        "width": np.mean(high - low) / unit,
-    }
-    rounded = {key: round(float(value), 4) for key, value in found.items()}
-    return {**labels, "seeds": seeds, "interval": name, "runs": len(ends), **rounded}
+    for name in ends[0]:
+        low, high = np.array([one[name] for one in ends]).T
+        found = (np.mean(low > 0), np.mean(high < 0), np.mean(high - low) / unit)
+        rounded = [round(float(value), 4) for value in found]
+        yield {**labels, **dict(zip(FOUND, [seeds, name, len(ends), *rounded], strict=True))}
 
 
 def main(runs: int) -> None:
@@ -169,10 +166,10 @@ def main(runs: int) -> None:
         writer.writeheader()
         for labels, draw, unit in designs():
             for seeds in SEEDS:
-                for name, (kind, divisor) in kinds(str(labels["design"])).items():
-                    writer.writerow(row(labels, draw, seeds, name, kind, runs // divisor, unit(seeds)))
+                for kind, share in ((by_components, runs), (by_percentiles, runs // 10)):
+                    writer.writerows(rows(labels, draw, seeds, kind, share, unit(seeds)))
                     file.flush()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5_000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3_000)
