@@ -88,7 +88,8 @@ def by_components(design: str, tables: Tables, rng: np.random.Generator) -> Ends
     parts = (crossed_components if design == "crossed" else nested_components)(tables, mean).confidence()
     variance = parts.between + parts.shared
     free = parts.between**2 / parts.seed_degrees + parts.shared**2 / parts.item_degrees
-    half = stats.t.ppf(0.975, variance**2 / free) * math.sqrt(variance)
+    degrees = variance**2 / free if free > 0 else math.inf
+    half = stats.t.ppf(0.975, degrees) * math.sqrt(variance)
     ours = parts.interval(0.95)
     return {
         "this book": (ours.low, ours.high),
@@ -98,12 +99,9 @@ def by_components(design: str, tables: Tables, rng: np.random.Generator) -> Ends
 
 def by_percentiles(design: str, tables: Tables, rng: np.random.Generator) -> Ends:
     """Percentiles of bootstraps of seeds and items."""
-    found = {"percentiles, items within seeds": nested_percentiles(tables, rng)}
-    return (
-        found
-        if design == "nested"
-        else {"percentiles, items shared": crossed_percentiles(tables, rng), **found}
-    )
+    nested = nested_percentiles(tables, rng)
+    crossed = {"percentiles, items shared": crossed_percentiles(tables, rng)} if design == "crossed" else {}
+    return {**crossed, "percentiles, items within seeds": nested}
 
 
 def crossed_percentiles(tables: Tables, rng: np.random.Generator) -> tuple[float, float]:
