@@ -20,22 +20,12 @@ import numpy as np
 import pandas as pd
 
 from echobook.papers.self_learning.evaluation import judge, measures
-from echobook.papers.self_learning.guardrails import better_without, guarded
-from echobook.papers.self_learning.mining import MiningRules, mine, session_graph
-from echobook.papers.self_learning.users import Catalogue, Users, simulate
-from echobook.sessions.backends import duckdb_table
-from echobook.sessions.program import COLUMNS, count
+from echobook.papers.self_learning.guardrails import better_without
+from echobook.papers.self_learning.material import Catalogue, Users, simulate
+from echobook.papers.self_learning.method import MiningRules
+from echobook.papers.self_learning.training import mined_table
 
-GAP_S = 45.0
 REMEDIES = ("plain", "hold-out", "superposition")
-
-
-def mined_table(
-    log: pd.DataFrame, rules: MiningRules, *, gap_s: float = GAP_S, by_text: bool = False
-) -> dict[str, str]:
-    """Guarded rewrites of a simulated log (only the columns a real log has are read)."""
-    counts = count(duckdb_table(log[list(COLUMNS)]), gap_s=gap_s, by_text=by_text)
-    return guarded(mine(session_graph(counts, rules), rules))
 
 
 def rounds(

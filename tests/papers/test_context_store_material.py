@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from echobook.data.generators.interactions import (
+from echobook.papers.context_store.material import (
     PAUSE_S,
     SECONDS_A_WORD,
     deliveries,

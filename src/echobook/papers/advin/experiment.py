@@ -1,7 +1,8 @@
 """Every method of stages I to III on one view, scored side by side.
 
 `detect` is stage I over the whole test split; `discover_pool` is stage II on the novel intents' test
-utterances (the oracle pool) and `end_to_end` on what stage I flagged; `taxonomy` is stage III.
+utterances (the oracle pool) and `end_to_end` on what stage I flagged; `taxonomy` is stage III. What is
+compared is passed in: proxies, trained projections. Thresholds look at known intents only.
 """
 
 from collections.abc import Mapping
@@ -14,28 +15,25 @@ from jaxtyping import Float, Int
 
 from echobook.clustering.agglomerative import learn_threshold
 from echobook.clustering.kmeans_estimate import estimate_clusters, k_means
-from echobook.metrics.clustering import (
-    adjusted_rand_index,
-    clustering_scores,
-    pair_f1,
-    relative_count_error,
-)
+from echobook.metrics.clustering import adjusted_rand_index, clustering_scores, pair_f1
 from echobook.metrics.open_set import auroc, best_threshold, matched_open_f1, open_set_scores, reject_above
 from echobook.papers.advin.baselines import agglomerative_with, hdbscan, lof_novelty
-from echobook.papers.advin.discover import fit_head
-from echobook.papers.advin.evaluation import Learned, View, seeded
-from echobook.papers.advin.splits import OPEN
-from echobook.papers.advin.stage1 import (
+from echobook.papers.advin.evaluation import discovery_scores, end_to_end_ari
+from echobook.papers.advin.material import OPEN, View
+from echobook.papers.advin.method import (
+    Discovery,
     IntentHead,
+    build_taxonomy,
+    cluster_pool,
     doc_answers,
     half_gaussian_thresholds,
+    intent_vectors,
     novelty,
-    one_against_rest_loss,
     probabilities,
-    train_head,
+    project,
+    random_domains,
 )
-from echobook.papers.advin.stage2 import Discovery, cluster_pool, end_to_end_ari, project
-from echobook.papers.advin.stage3 import build_taxonomy, intent_vectors, random_domains
+from echobook.papers.advin.training import Learned, fit_head, one_against_rest_loss, seeded, train_head
 
 Scores = dict[str, dict[str, float]]
 FIXED_THRESHOLD = 0.65  # half-way between the margins 0.3 and 1.0
@@ -139,19 +137,6 @@ def _best_known_f1(truth: Int[np.ndarray, " N"], found: Detection, classes: int)
     grid = np.unique(np.quantile(found.novelty, np.linspace(0, 1, 100)))
     answers = [reject_above(found.best, found.novelty, float(cut)) for cut in grid]
     return max(open_set_scores(truth, answer, classes=classes).known_f1 for answer in answers)
-
-
-def discovery_scores(truth: Int[np.ndarray, " N"], found: Discovery) -> dict[str, float]:
-    """Return ARI, NMI, ACC of all utterances (small clusters merged), K found, its error, coverage."""
-    known = len(np.unique(truth))
-    assigned = found.assigned >= 0
-    inside = adjusted_rand_index(truth[assigned], found.assigned[assigned]) if assigned.any() else 0.0
-    return clustering_scores(truth, found.merged) | {
-        "found": float(found.count),
-        "k-error": relative_count_error(found.count, known),
-        "coverage": found.coverage,
-        "ari-assigned": inside,
-    }
 
 
 def _whole(clusters: Int[np.ndarray, " N"]) -> Discovery:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from echobook.papers.contextual_asr.rescoring import (
+from echobook.papers.contextual_asr.baselines import (
     Choice,
     Rescorer,
     choices,

@@ -21,22 +21,17 @@ from jaxtyping import Float, Int
 from echobook.clustering.agglomerative import learn_threshold
 from echobook.metrics.open_set import best_threshold
 from echobook.papers.advin.losses import PairwiseMarginLoss
-from echobook.papers.advin.splits import OPEN, codes, split_intents
-from echobook.papers.advin.stage1 import (
+from echobook.papers.advin.material import OPEN, codes, split_intents
+from echobook.papers.advin.method import (
     IntentHead,
+    ResidualProjection,
+    cluster_pool,
     filter_proxies,
     novelty,
     probabilities,
-    proxy_weights,
-    train_head,
-)
-from echobook.papers.advin.stage2 import (
-    ResidualProjection,
-    cluster_pool,
-    held_out_ari,
     project,
-    train_projection,
 )
+from echobook.papers.advin.training import fit_head, held_out_ari, train_projection
 
 Encode = Callable[[list[str]], np.ndarray]
 FEWEST = 3
@@ -57,31 +52,6 @@ class Detector:
         scores = probabilities(self.head, torch.from_numpy(vectors), classes=self.classes)
         new = novelty(scores)
         return new, np.where(new > self.threshold, OPEN, scores.argmax(axis=1))
-
-
-def fit_head(
-    vectors: Float[np.ndarray, "N D"],
-    labels: Int[np.ndarray, " N"],
-    *,
-    generator: torch.Generator,
-    proxies: Float[np.ndarray, "M D"] | None = None,
-    proxy_share: float = 0.25,
-) -> IntentHead:
-    """Train a head over the known classes, with one more class when proxies are given.
-
-    `proxy_share` is the share of the training weight that the proxies hold together.
-    """
-    classes = int(labels.max()) + 1
-    if proxies is None or len(proxies) == 0:
-        head = IntentHead(vectors.shape[1], classes)
-        train_head(head, torch.from_numpy(vectors), torch.from_numpy(labels), generator=generator)
-        return head
-    everything = torch.from_numpy(np.concatenate([vectors, proxies]))
-    targets = torch.from_numpy(np.concatenate([labels, np.full(len(proxies), classes)]))
-    weights = proxy_weights(targets, classes, proxy_share)
-    head = IntentHead(vectors.shape[1], classes + 1)
-    train_head(head, everything, targets, generator=generator, weights=weights)
-    return head
 
 
 def _check(utterances: Sequence[str], labels: Sequence[str], unlabelled: Sequence[str]) -> None:

@@ -1,4 +1,6 @@
-"""The rival that writes its rewrites: a small pointer-generator trained on the users' own rephrasing.
+"""The rivals of the chain: the nearest text that succeeds, a generator that writes, and the oracle's table.
+
+The generator is a small pointer-generator trained on the users' own rephrasing.
 
 Training pairs are consecutive turns of a session of which the first was not wanted and the second was. A
 GRU reads the request, another writes the rephrase word by word; each word is a mixture of a word from the
@@ -18,10 +20,13 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
+from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
-from echobook.papers.self_learning.mining import SessionGraph
+from echobook.papers.self_learning.guardrails import sound_key
+from echobook.papers.self_learning.material import Catalogue
+from echobook.papers.self_learning.method import SessionGraph
 
 PAD, END, START = 0, 1, 2
 
@@ -138,3 +143,45 @@ def _loss(
     written = torch.cat([torch.full_like(target[:, :1], START), target[:, :-1]], dim=1)
     likely = model(source, written, model.read(source)).gather(-1, target.unsqueeze(-1)).squeeze(-1)
     return -likely[target != PAD].clamp_min(1e-9).log().mean()
+
+
+def nearest_successful(
+    graph: SessionGraph, *, min_texts: int = 8, similarity: float = 0.6, by_sound: bool = False
+) -> dict[str, str]:
+    """Baseline: the most similar text (character 3-grams, cosine) among those that mostly succeed.
+
+    by_sound compares the words' rough sounds (`sound_key`) instead of their letters.
+    """
+    heard = np.asarray(graph.readings.sum(axis=1)).ravel()
+    share = np.asarray(graph.readings @ (graph.good / np.maximum(graph.seen, 1.0))) / heard
+    texts = np.array(graph.texts, dtype=object)
+    good, bad = (
+        np.flatnonzero((share >= 0.7) & (heard >= min_texts)),
+        np.flatnonzero((share < 0.5) & (heard >= min_texts)),
+    )
+    if good.size == 0 or bad.size == 0:
+        return {}
+    vectors = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(3, 3), preprocessor=_sounds if by_sound else None
+    )
+    vectors.fit(texts)
+    close = (vectors.transform(texts[bad]) @ vectors.transform(texts[good]).T).toarray()
+    best = close.argmax(axis=1)
+    pairs = zip(bad, good[best], close.max(axis=1), strict=True)
+    return {str(texts[b]): str(texts[g]) for b, g, c in pairs if c >= similarity}
+
+
+def _sounds(text: str) -> str:
+    return " ".join(sound_key(word) for word in text.split())
+
+
+def oracle(requests: pd.DataFrame, shop: Catalogue) -> dict[str, str]:
+    """Upper bound of any context-free table: each text goes to the goal most of its users want."""
+    wanted = requests.groupby(["text", "goal"]).size().reset_index(name="n").sort_values(["n", "goal"])
+    goal = dict(zip(wanted.text, wanted.goal, strict=True))
+    wording = {frame: text for text, frame in shop.understanding.items()}
+    return {
+        text: wording[target]
+        for text, target in goal.items()
+        if target in wording and shop.understanding.get(text) != target
+    }

@@ -8,15 +8,18 @@ from echobook.data.generators.spoken_names import spoken_names
 from echobook.papers.contextual_asr.material import (
     UNSPOKEN,
     Material,
+    draw_lists,
     espeak_material,
     examples,
     fit_front_end,
     flite_material,
+    make_turns,
     noisy,
+    previous_words,
     split_voices,
+    wrong_lists,
 )
 from echobook.papers.contextual_asr.training import ALL_KINDS, reply_catalogue, scramble
-from echobook.papers.contextual_asr.turns import draw_lists, make_turns, previous_words, wrong_lists
 from echobook.papers.contextual_asr.vocabulary import KINDS, SHARES, build_vocabulary
 from echobook.speech.biasing.catalogues import Draw, Entry, catalogue
 from echobook.speech.biasing.flite import FliteMissing

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from echobook.papers.tanda.recipes import Recipe, Stage
+from echobook.papers.tanda.method import Recipe, Stage
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""Starting weights, chosen so that every encoder passes the signal on.
+"""One schedule for every model, and the weights that training starts from.
+
+Starting weights, chosen so that every encoder passes the signal on.
 
 With PyTorch's defaults a layer of LSTM, projection and Swish passes on about a twentieth of the signal's
 variation over time, and the local CNN about a hundredth; what follows then starts from nearly constant
@@ -10,14 +12,20 @@ picture until digits are hard to tell apart; so the local CNN starts near a copy
 residuals do by themselves. The paper does not state its own starting weights.
 """
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from echobook.papers.convrnn_t.baselines import BlockEncoder
-from echobook.papers.convrnn_t.encoder import ConvRNNT, LocalCNN
-from echobook.speech.model import LSTMEncoder
+from echobook.papers.convrnn_t.evaluation import development_wer
+from echobook.papers.convrnn_t.material import Material
+from echobook.papers.convrnn_t.model import ConvRNNT, LocalCNN
+from echobook.speech.model import LSTMEncoder, Transducer
+from echobook.speech.training import History, TrainingSettings, train
 
 VARIATION = 0.5
 SMEAR = 0.3  # random part of the local CNN's first weights, beside the copy
@@ -104,3 +112,55 @@ def _lstm(lstm: nn.LSTM) -> None:
             continue
         for gate in weight.view(4, lstm.hidden_size, -1):
             (nn.init.orthogonal_ if "weight_hh" in name else nn.init.xavier_uniform_)(gate)
+
+
+WARMUP = 100  # updates, in each of the two stages of training
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, the course of its training, and its CPU seconds."""
+
+    model: Transducer
+    history: History
+    cpu_seconds: float
+
+
+def training_settings(*, steps: int, batch_size: int, seed: int, peak_rate: float) -> TrainingSettings:
+    """The same schedule for every model; steps and batch are a profile's, the peak rate a model's."""
+    return TrainingSettings(
+        steps=steps,
+        batch_size=batch_size,
+        peak_rate=peak_rate,
+        warmup=min(WARMUP, steps),
+        evaluate_every=min(100, steps),
+        patience=50,
+        seed=seed,
+    )
+
+
+def fit(
+    model: Transducer,
+    material: Material,
+    settings: TrainingSettings,
+    *,
+    first: int = 0,
+    measure: Callable[[Any, Material], float] | None = None,
+) -> Trained:
+    """Train on the material's examples; the weights kept are those with the best `measure` on development
+    utterances, by default `development_wer`.
+
+    The `first` updates use utterances of a single word alone, twice as many at a time, with a schedule of
+    their own: short lattices take a transducer off the plateau on which it ignores the sound.
+    """
+    start = time.process_time()
+    options: dict[str, Any] = {
+        "evaluate": lambda candidate: (measure or development_wer)(candidate, material),
+        "augment": material.augment,
+    }
+    single = [e for e in material.train if len(e.labels) == 1]
+    if first and single:
+        alone = replace(settings, steps=first, warmup=min(WARMUP, first), evaluate_every=first)
+        train(model, single, settings=replace(alone, batch_size=2 * settings.batch_size), **options)
+    history = train(model, material.train, settings=settings, **options)
+    return Trained(model, history, time.process_time() - start)

@@ -3,10 +3,9 @@
 import pandas as pd
 import pytest
 
-from echobook.data.generators.interactions import interactions
-from echobook.papers.context_store.costs import START_S, cost_of, cost_table, crossover, trace
-from echobook.papers.context_store.expiry import age
+from echobook.papers.context_store.experiment import age, cost_of, cost_table, crossover, trace
 from echobook.papers.context_store.faults import SCENARIOS, SURVIVED, count_faults
+from echobook.papers.context_store.material import START_S, interactions
 from echobook.papers.context_store.timing import simulate
 from echobook.store.memory import MemoryStore
 from echobook.store.protocol import TwoTables

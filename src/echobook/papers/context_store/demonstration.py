@@ -1,7 +1,8 @@
 """A live view in the terminal: a dialogue stream runs through the store on dynalite (or the embedded one).
 
-`python -m echobook.store.demonstration [--seconds 20] [--rate 4] [--store dynalite|embedded]` starts what it
-needs, shows events, windows and hits while they happen, sweeps as after the time span, and stops everything.
+`python -m echobook.papers.context_store.demonstration [--seconds 20] [--rate 4] [--store dynalite|embedded]`
+starts what it needs, shows events, windows and hits while they happen, sweeps as after the time span, and
+stops everything.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table as View
 
-from echobook.data.generators.interactions import Interaction, deliveries, interactions
+from echobook.papers.context_store.material import Interaction, deliveries, interactions
 from echobook.store.deciding import TABLES
 from echobook.store.dynamodb import DynamoStore, connect
 from echobook.store.errors import StoreError
@@ -40,7 +41,7 @@ from echobook.store.vectors import hashed_trigrams
 
 _RECENT, _FOLLOW_UPS = 10, 8
 _SECONDS, _RATE = 20.0, 4.0  # length of the stream, interactions a second
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @dataclass

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from echobook.data.generators.requests import request_world
-from echobook.papers.self_learning.evaluation import nearest_successful
-from echobook.papers.self_learning.guardrails import rewrite_table
-from echobook.papers.self_learning.mining import MiningRules, mine, score, session_graph
-from echobook.papers.self_learning.users import Catalogue, Users, catalogue, simulate, uneven, write_log
+from echobook.papers.self_learning.baselines import nearest_successful
+from echobook.papers.self_learning.material import Catalogue, Users, catalogue, simulate, uneven, write_log
+from echobook.papers.self_learning.method import MiningRules, mine, score, session_graph
+from echobook.papers.self_learning.own_data import rewrite_table
 from echobook.sessions.backends import duckdb_table
 from echobook.sessions.program import COLUMNS, count
 

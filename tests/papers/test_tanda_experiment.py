@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echobook.papers.tanda.recipes import Recipe, Stage
-from echobook.papers.tanda.rows import (
+from echobook.papers.tanda.experiment import (
     Budget,
     Row,
     base_rows,
@@ -17,6 +16,7 @@ from echobook.papers.tanda.rows import (
     rate_rows,
     shared_rows,
 )
+from echobook.papers.tanda.method import Recipe, Stage
 
 BUDGETS = st.builds(
     Budget,

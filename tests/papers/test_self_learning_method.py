@@ -10,18 +10,19 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from echobook.data.generators.requests import request_world
-from echobook.papers.self_learning.contamination import REMEDIES, rounds
-from echobook.papers.self_learning.evaluation import judge, measures, nearest_successful, oracle
+from echobook.papers.self_learning.baselines import nearest_successful, oracle
+from echobook.papers.self_learning.evaluation import judge, measures
+from echobook.papers.self_learning.experiment import REMEDIES, rounds
 from echobook.papers.self_learning.guardrails import (
     ServingTable,
     better_without,
     changes_protected,
     guarded,
     resolve,
-    rewrite_table,
     sound_key,
 )
-from echobook.papers.self_learning.mining import (
+from echobook.papers.self_learning.material import Catalogue, Users, catalogue, simulate
+from echobook.papers.self_learning.method import (
     SCORERS,
     MiningRules,
     SessionGraph,
@@ -31,7 +32,7 @@ from echobook.papers.self_learning.mining import (
     session_graph,
     wilson,
 )
-from echobook.papers.self_learning.users import Catalogue, Users, catalogue, simulate
+from echobook.papers.self_learning.own_data import rewrite_table
 from echobook.sessions.backends import duckdb_table
 from echobook.sessions.program import count
 

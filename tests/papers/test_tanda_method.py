@@ -7,18 +7,9 @@ import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from echobook.data.text_files import MalformedRow
-from echobook.papers.tanda.evaluation import baseline_scores, ranking, relative_loss, table
-from echobook.papers.tanda.kept import read_outcome, row_key, run_rows
-from echobook.papers.tanda.material import (
-    derived_frames,
-    flip_labels,
-    generated_material,
-    merge,
-    permute_labels,
-)
-from echobook.papers.tanda.own import rank_csv
-from echobook.papers.tanda.recipes import Bench, Recipe, Stage
-from echobook.papers.tanda.rows import (
+from echobook.papers.tanda.baselines import baseline_scores
+from echobook.papers.tanda.evaluation import ranking, relative_loss, table
+from echobook.papers.tanda.experiment import (
     Budget,
     Row,
     base_rows,
@@ -28,7 +19,17 @@ from echobook.papers.tanda.rows import (
     rate_rows,
     shared_rows,
 )
+from echobook.papers.tanda.material import (
+    derived_frames,
+    flip_labels,
+    generated_material,
+    merge,
+    permute_labels,
+)
+from echobook.papers.tanda.method import Bench, Recipe, Stage
+from echobook.papers.tanda.own_data import rank_csv
 from echobook.papers.tanda.starts import Starts, _masked_loss, mask_words, random_encoder, train_masked
+from echobook.papers.tanda.training import read_outcome, row_key, run_rows
 from echobook.text.batches import encode_texts, pad_batch
 
 LETTERS = "abcdefghij"

@@ -13,7 +13,7 @@ import pandas as pd
 from echobook.data.qa import read_candidates
 from echobook.metrics.ranking import Ranking
 from echobook.papers.tanda.evaluation import ranking
-from echobook.papers.tanda.recipes import Bench
+from echobook.papers.tanda.method import Bench
 from echobook.text.heads import Classifier
 
 
@@ -40,7 +40,7 @@ def rank_csv(source: Path, target: Path, bench: Bench, model: Classifier) -> Ran
         source: CSV with question, candidate, label and optionally question_id.
         target: CSV to write; an existing one is replaced.
         bench: whose tokenizer, cut and precision are used.
-        model: from :meth:`echobook.papers.tanda.recipes.Bench.train`.
+        model: from :meth:`echobook.papers.tanda.method.Bench.train`.
 
     Raises:
         echobook.data.text_files.MalformedRow: a file that cannot be meant; file and line are named.

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 
 from echobook.data.types import rows_digest
-from echobook.papers.tanda import recipes, starts
-from echobook.papers.tanda.recipes import Bench, Outcome
-from echobook.papers.tanda.rows import Row
+from echobook.papers.tanda import method, starts
+from echobook.papers.tanda.experiment import Row
+from echobook.papers.tanda.method import Bench, Outcome
 from echobook.text import batches, checkpoint, finetuning, heads, inference
 
-CODE: tuple[ModuleType, ...] = (recipes, starts, batches, checkpoint, finetuning, heads, inference)
+CODE: tuple[ModuleType, ...] = (method, starts, batches, checkpoint, finetuning, heads, inference)
 
 
 def row_key(bench: Bench, row: Row) -> str:

@@ -8,13 +8,14 @@ setting, at which nothing may be embedded.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from echobook.data.types import DatasetUse
 from echobook.store.events import Code, Event
+from echobook.store.protocol import TwoTables, drive
 
 VERSION = "1"
 SECONDS_A_WORD, PAUSE_S = 0.38, 0.3
@@ -132,3 +133,13 @@ def interactions_use(stream: Iterable[Interaction], *, seed: int, name: str) -> 
         rows["follow-ups"] += interaction.follow_up
     version = f"{VERSION}, seed {seed}"
     return DatasetUse(name, version, digest.hexdigest(), "CC0-1.0 (generated)", rows, __name__)
+
+
+START_S = 1_700_000_000.0
+
+
+def play(design: TwoTables, stream: Sequence[Interaction]) -> None:
+    """Let one worker handle every event of a stream in order."""
+    for interaction in stream:
+        for event in interaction.events:
+            drive(design.steps(event))

@@ -7,8 +7,7 @@ from torch import nn
 from echobook.metrics.cost import count_parameters
 from echobook.papers.convrnn_t import sizes
 from echobook.papers.convrnn_t.baselines import CausalAttention, causal_conformer
-from echobook.papers.convrnn_t.encoder import ConvRNNT, GlobalBlock, GlobalCNN, LocalCNN
-from echobook.papers.convrnn_t.initialise import VARIATION, initialise
+from echobook.papers.convrnn_t.experiment import COMPARED, ENCODERS, Sizes, build
 from echobook.papers.convrnn_t.layers import (
     CausalConv1d,
     CausalSqueeze,
@@ -17,7 +16,8 @@ from echobook.papers.convrnn_t.layers import (
     FrameNorm,
     UtteranceSqueeze,
 )
-from echobook.papers.convrnn_t.models import COMPARED, ENCODERS, Sizes, build
+from echobook.papers.convrnn_t.model import ConvRNNT, GlobalBlock, GlobalCNN, LocalCNN
+from echobook.papers.convrnn_t.training import VARIATION, initialise
 from echobook.speech.model import LSTMEncoder
 from echobook.speech.streaming import future_leak, streaming_gap
 from echobook.speech.testing import StreamingCases
@@ -292,7 +292,7 @@ def test_the_local_network_passes_the_signal_on() -> None:
 
 def test_the_local_network_starts_near_a_copy_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the random part, even channels are the positive and odd ones the negative half of the input."""
-    monkeypatch.setattr("echobook.papers.convrnn_t.initialise.SMEAR", 0.0)
+    monkeypatch.setattr("echobook.papers.convrnn_t.training.SMEAR", 0.0)
     encoder = ConvRNNT(
         6, local=LocalCNN(6, channels=(4, 2)), global_=None, lstm=LSTMEncoder(6, hidden=4, size=4, layers=1)
     )

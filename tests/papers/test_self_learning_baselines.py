@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 import torch
 
-from echobook.papers.self_learning.generator import (
+from echobook.papers.self_learning.baselines import (
     PointerGenerator,
     rephrase_pairs,
     train,
     write,
     written_table,
 )
-from echobook.papers.self_learning.mining import MiningRules, session_graph
+from echobook.papers.self_learning.method import MiningRules, session_graph
 from echobook.sessions.backends import duckdb_table
 from echobook.sessions.program import COLUMNS, count
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from echobook.papers.convrnn_t import models
-from echobook.papers.convrnn_t.encoder import ConvRNNT, GlobalCNN, LocalCNN
-from echobook.papers.convrnn_t.initialise import SMEAR, VARIATION, even_out, initialise, last_layer
-from echobook.papers.convrnn_t.models import ENCODERS, Sizes, assemble, build
+from echobook.papers.convrnn_t import experiment
+from echobook.papers.convrnn_t.experiment import ENCODERS, Sizes, assemble, build
+from echobook.papers.convrnn_t.model import ConvRNNT, GlobalCNN, LocalCNN
+from echobook.papers.convrnn_t.training import SMEAR, VARIATION, even_out, initialise, last_layer
 from echobook.speech.model import BLANK, LSTMEncoder
 
 SMALL = Sizes(12, encoding=8, channels=(3, 2), bottleneck=3, hidden=8, conformer=8, contextnet=(6, 8))
@@ -118,6 +118,6 @@ def test_a_students_encoder_takes_the_place_of_ours() -> None:
 
 
 def test_compared_models_ablations_and_controls_are_all_models_there_are() -> None:
-    names = [*models.COMPARED, *models.ABLATIONS, *models.CONTROLS]
+    names = [*experiment.COMPARED, *experiment.ABLATIONS, *experiment.CONTROLS]
     assert sorted(names) == sorted(ENCODERS)
     assert len(set(names)) == len(names)
