@@ -1,13 +1,14 @@
 """Utterances with an intent and slots: words, a BIO tag for each word, and the intent.
 
-Preparation, the same for every corpus: labels cleaned to lower_snake_case; utterances with several intents dropped;
-of utterances with equal words after lower-casing only the first is kept. What is dropped is counted by reason. Where
-a source marks slots by characters, a slot that ends inside a word cuts the word there, so that no slot is lost.
-"""
+Preparation, the same for every corpus: labels cleaned to lower_snake_case; utterances with several intents
+dropped; of utterances with equal words after lower-casing only the first is kept. What is dropped is
+counted by reason. Where a source marks slots by characters, a slot that ends inside a word cuts the word
+there, so that no slot is lost."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,7 +60,9 @@ def check_tags(tags: Sequence[str], where: str) -> None:
         if tag != OUTSIDE and not (kind in ("B", "I") and slot):
             raise CorpusError(f"{where}: word {position + 1}: expected O, B-slot or I-slot, got {tag!r}")
         if kind == "I" and before not in (f"B-{slot}", f"I-{slot}"):
-            raise CorpusError(f"{where}: word {position + 1}: {tag!r} continues no slot; the tag before is {before!r}")
+            raise CorpusError(
+                f"{where}: word {position + 1}: {tag!r} continues no slot; the tag before is {before!r}"
+            )
         before = tag
 
 
@@ -105,9 +108,13 @@ def _read_rasa_file(path: Path) -> Iterator[Tagged]:
         raise MalformedRow(path, 1, "rasa_nlu_data.common_examples", type(document).__name__) from error
     for index, item in enumerate(examples):
         try:
-            yield tag_characters(item["text"], [_entity(entity) for entity in item["entities"]], item["intent"])
+            yield tag_characters(
+                item["text"], [_entity(entity) for entity in item["entities"]], item["intent"]
+            )
         except (KeyError, TypeError, CorpusError) as error:
-            raise MalformedRow(path, item_line(path, "common_examples", index), "text, intent, entities", item) from error
+            raise MalformedRow(
+                path, item_line(path, "common_examples", index), "text, intent, entities", item
+            ) from error
 
 
 def _entity(entity: Mapping[str, Any]) -> tuple[int, int, str]:
@@ -117,8 +124,8 @@ def _entity(entity: Mapping[str, Any]) -> tuple[int, int, str]:
 def tag_characters(text: str, entities: Sequence[tuple[int, int, str]], intent: str) -> Tagged:
     """Words and tags from a text with slots given by characters (first, behind the last, slot).
 
-    A slot's edge inside a word cuts the word. Raises CorpusError for a slot outside the text or two that overlap.
-    """
+    A slot's edge inside a word cuts the word. Raises CorpusError for a slot outside the text or two that
+    overlap."""
     edges = {0, len(text)}
     last = 0
     for start, end, slot in sorted(entities):
@@ -140,7 +147,7 @@ def tag_characters(text: str, entities: Sequence[tuple[int, int, str]], intent: 
 
 def _pieces(text: str, edges: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Words of a text between the edges, as character ranges."""
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         place = left
         for word in text[left:right].split():
             start = text.index(word, place)
@@ -167,7 +174,9 @@ def build_slots(
 
 
 _SPLITS = {"train": "train", "validation": "valid", "test": "test"}
-SLOT_SOURCES: Mapping[str, tuple[Mapping[str, str], Callable[[Path], Iterator[Tagged]], Mapping[str, int]]] = {
+SLOT_SOURCES: Mapping[
+    str, tuple[Mapping[str, str], Callable[[Path], Iterator[Tagged]], Mapping[str, int]]
+] = {
     "snips": (_SPLITS, _read_tagged_file, {"train": 13_084, "validation": 700, "test": 700}),
     "atis": (_SPLITS, _read_tagged_file, {"train": 4_478, "validation": 500, "test": 893}),
     "nlu_eval_hwu64": ({"train": HWU64_FILE}, _read_rasa_file, {"train": 9_960}),

@@ -1,11 +1,11 @@
 """What a run of noisy steps is worth: (epsilon, delta) from noise multipliers, sampling rate and sensitivity.
 
-The accountants are Opacus': Renyi differential privacy of the Poisson-subsampled Gaussian mechanism, and the
-numerical composition of privacy loss random variables (PRV). Both take noise relative to a sensitivity of one, so
-noise sigma C with sensitivity s C counts as multiplier sigma / s: clipped examples have s = 1, clipped means of
-micro-batches s = 2 (adding one example moves one clipped mean from anywhere to anywhere in a ball of radius C).
-Noise that changes between epochs is composed phase by phase. Adjacency is adding or removing one example.
-"""
+The accountants are Opacus': Renyi differential privacy of the Poisson-subsampled Gaussian mechanism, and
+the numerical composition of privacy loss random variables (PRV). Both take noise relative to a sensitivity
+of one, so noise sigma C with sensitivity s C counts as multiplier sigma / s: clipped examples have s = 1,
+clipped means of micro-batches s = 2 (adding one example moves one clipped mean from anywhere to anywhere in
+a ball of radius C). Noise that changes between epochs is composed phase by phase. Adjacency is adding or
+removing one example."""
 
 import math
 from collections.abc import Sequence
@@ -24,7 +24,9 @@ UNBOUNDED = math.inf
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps with the same noise: multiplier sigma (noise over clipping bound), sampling rate q, number of steps."""
+    """Steps with the same noise: multiplier sigma (noise over clipping bound), sampling rate q, number of
+    steps.
+    """
 
     multiplier: float
     rate: float
@@ -40,11 +42,13 @@ class Phase:
 
 
 def check_delta(delta: float, population: int | None) -> None:
-    """Refuse a delta outside (0, 1), or not below 1 / N: it would allow to publish one person's data whole."""
+    """Refuse a delta outside (0, 1), or not below 1 / N: it would let one person's data be published."""
     if not 0 < delta < 1:
         raise PrivacyError(f"delta: expected a probability in (0, 1), found {delta}")
     if population is not None and delta >= 1 / population:
-        raise PrivacyError(f"delta: expected below 1 / N = {1 / population:.3g}, found {delta}; take 1 / (2 N) or less")
+        raise PrivacyError(
+            f"delta: expected below 1 / N = {1 / population:.3g}, found {delta}; take 1 / (2 N) or less"
+        )
 
 
 def epsilon(
@@ -94,14 +98,19 @@ def _rdp(history: list[tuple[float, float, int]], delta: float) -> float:
 
 
 def multiplier_for(
-    target: float, *, rate: float, steps: int, delta: float, sensitivity: float = 1.0, decay: Sequence[float] = ()
+    target: float,
+    *,
+    rate: float,
+    steps: int,
+    delta: float,
+    sensitivity: float = 1.0,
+    decay: Sequence[float] = (),
 ) -> float:
     """Smallest noise multiplier (within 1 %, from above) whose RDP epsilon is at most `target`.
 
-    Args:
-        target: epsilon asked for.
-        rate, steps, delta, sensitivity: as in :func:`epsilon`; `steps` are those of all epochs.
-        decay: factors gamma^e of the epochs, the first usually 1; steps are shared out equally. Empty: constant.
+    Args: target: epsilon asked for. rate, steps, delta, sensitivity: as in :func:`epsilon`; `steps` are
+        those of all epochs. decay: factors gamma^e of the epochs, the first usually 1; steps are shared out
+        equally. Empty: constant.
 
     Raises:
         PrivacyError: a target of 0 or less or not finite: noise 0 gives no finite epsilon.

@@ -1,7 +1,8 @@
 """A lower bound on epsilon from attacks that were run: what the accountant says must lie above it.
 
-A mechanism M is (epsilon, delta) private for the neighbouring inputs D and D' only if every test between M(D) and
-M(D') has TPR <= e^epsilon FPR + delta, and the same for the negative rates (Kairouz et al. 2015). So a test that was
+A mechanism M is (epsilon, delta) private for the neighbouring inputs D and D' only if every test between
+M(D) and M(D') has TPR <= e^epsilon FPR + delta, and the same for the negative rates (Kairouz et al. 2015).
+So a test that was
 run n times on each side bounds epsilon from below: with Clopper-Pearson limits, at confidence 1 - alpha,
 
     epsilon >= max( log((TPR_low - delta) / FPR_high), log((TNR_low - delta) / FNR_high) ).
@@ -17,7 +18,7 @@ from scipy.stats import beta
 
 from echobook.privacy.taps import PrivacyError
 
-Scores = Float[np.ndarray, "N"]
+Scores = Float[np.ndarray, "_"]  # lengths may differ between arguments
 
 
 def proportion_limits(hits: int, trials: int, alpha: float) -> tuple[float, float]:
@@ -66,14 +67,17 @@ def epsilon_lower_bound(inside: Scores, outside: Scores, *, delta: float, alpha:
 def gaussian_scores(
     *, multiplier: float, shift: float, rate: float, steps: int, runs: int, seed: int
 ) -> tuple[Scores, Scores]:
-    """Scores of the strongest test against T Poisson-subsampled Gaussian steps on a worst-case pair of inputs.
+    """Scores of the strongest test against T Poisson-subsampled Gaussian steps on a worst-case pair of
+    inputs.
 
-    In every step the example is drawn with probability `rate` and then moves the sum by `shift` (in clipping bounds:
-    1 for clipped examples; 2 for a clipped mean that it turns round); noise has standard deviation `multiplier`. The
-    score is the log likelihood ratio of "there" against "not there" over all steps.
-    """
+    In every step the example is drawn with probability `rate` and then moves the sum by `shift` (in
+    clipping bounds: 1 for clipped examples; 2 for a clipped mean that it turns round); noise has standard
+    deviation `multiplier`. The score is the log likelihood ratio of "there" against "not there" over all
+    steps."""
     if multiplier <= 0 or not 0 < rate <= 1:
-        raise PrivacyError(f"expected a multiplier above 0 and a rate in (0, 1], found {multiplier} and {rate}")
+        raise PrivacyError(
+            f"expected a multiplier above 0 and a rate in (0, 1], found {multiplier} and {rate}"
+        )
     rng = np.random.default_rng(seed)
     noise = rng.normal(0, multiplier, size=(2, runs, steps))
     drawn = rng.random((runs, steps)) < rate

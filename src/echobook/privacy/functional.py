@@ -18,12 +18,9 @@ Forward = Callable[..., Tensor]
 def example_gradients(model: nn.Module, loss: Callable[..., Tensor], *inputs: Tensor) -> Gradients:
     """Gradient of each example's loss, by parameter: (B, ...) tensors.
 
-    Args:
-        model: its trainable parameters are differentiated.
-        loss: ``loss(call, *example)`` for one example, inputs without the batch axis; ``call(*arguments)`` runs the
-            model with the parameters being differentiated.
-        inputs: tensors with B on the first axis.
-    """
+    Args: model: its trainable parameters are differentiated. loss: ``loss(call, *example)`` for one
+        example, inputs without the batch axis; ``call(*arguments)`` runs the model with the parameters
+        being differentiated. inputs: tensors with B on the first axis."""
     trainable = {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
     fixed = {name: weight.detach() for name, weight in model.named_parameters() if not weight.requires_grad}
     buffers = dict(model.named_buffers())
@@ -31,7 +28,9 @@ def example_gradients(model: nn.Module, loss: Callable[..., Tensor], *inputs: Te
     def of_one(weights: dict[str, Tensor], *example: Tensor) -> Tensor:
         return loss(lambda *a: functional_call(model, weights | fixed | buffers, a), *example)
 
-    return vmap(grad(of_one), in_dims=(None, *([0] * len(inputs))), randomness="different")(trainable, *inputs)
+    return vmap(grad(of_one), in_dims=(None, *([0] * len(inputs))), randomness="different")(
+        trainable, *inputs
+    )
 
 
 def flat_norms(gradients: Gradients) -> Float[Tensor, "B"]:

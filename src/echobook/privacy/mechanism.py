@@ -1,13 +1,14 @@
 """The private gradient: clip, sum, add Gaussian noise once, divide. Two ways to clip, one way to add noise.
 
-Per example (Abadi et al. 2016, algorithm 1): each example's gradient is clipped to norm C, so that one example moves
-the sum by at most C. Micro-batches (eDP-SGD): the *mean* gradient of each of G micro-batches is clipped to norm C;
-one example then moves one clipped mean anywhere inside a ball of radius C, so by up to 2C (`sensitivity`). Noise of
-standard deviation sigma C is added once to the sum, which is divided by the expected number of summands: by the
-expected lot for examples, by G for micro-batches.
+Per example (Abadi et al. 2016, algorithm 1): each example's gradient is clipped to norm C, so that one
+example moves the sum by at most C. Micro-batches (eDP-SGD): the *mean* gradient of each of G micro-batches
+is clipped to norm C; one example then moves one clipped mean anywhere inside a ball of radius C, so by up
+to 2C (`sensitivity`). Noise of
+standard deviation sigma C is added once to the sum, which is divided by the expected number of summands: by
+the expected lot for examples, by G for micro-batches.
 
-Layer-wise clipping gives layer l its own bound C_l with sum C_l^2 = C^2, so that the whole norm stays at most C.
-"""
+Layer-wise clipping gives layer l its own bound C_l with sum C_l^2 = C^2, so that the whole norm stays at
+most C."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from echobook.privacy.taps import Gradients, PrivacyError, Taps, example_norms, trainable_layers, weighted_gradients
+from echobook.privacy.taps import (
+    Gradients,
+    PrivacyError,
+    Taps,
+    example_norms,
+    trainable_layers,
+    weighted_gradients,
+)
 
 Losses = Callable[[Int[Tensor, "B"]], Float[Tensor, "B"]]  # numbers of examples -> loss of each
 
@@ -54,9 +62,7 @@ def equal_shares(model: nn.Module) -> dict[str, float]:
     return dict.fromkeys(trainable_layers(model), 1.0)
 
 
-def clip_scales(
-    norms: Mapping[str, Float[Tensor, "B"]], clipping: Clipping
-) -> dict[str, Float[Tensor, "B"]]:
+def clip_scales(norms: Mapping[str, Float[Tensor, "B"]], clipping: Clipping) -> dict[str, Float[Tensor, "B"]]:
     """Factors min(1, C / norm) by layer; without layer-wise bounds they are those of the whole norm."""
     if clipping.layers is not None:
         bounds = clipping.bounds(list(norms))
@@ -73,7 +79,9 @@ def _shrink(norm: Float[Tensor, "B"], bound: float) -> Float[Tensor, "B"]:
 def sum_of_clipped_examples(
     model: nn.Module, losses: Losses, lot: Int[Tensor, "B"], clipping: Clipping
 ) -> Gradients:
-    """Sum over the lot of each example's clipped gradient, by parameter; one backward pass, no (B, P) tensor."""
+    """Sum over the lot of each example's clipped gradient, by parameter; one backward pass, no (B, P)
+    tensor.
+    """
     if not len(lot):
         return zeros(model)
     with Taps(model) as taps:
@@ -86,7 +94,9 @@ def sum_of_clipped_examples(
 def sum_of_clipped_means(
     model: nn.Module, losses: Losses, parts: Sequence[Int[Tensor, "_"]], clipping: Clipping
 ) -> Gradients:
-    """Sum over micro-batches of each one's clipped mean gradient; one ordinary backward pass each, empty ones skipped."""
+    """Sum over micro-batches of each one's clipped mean gradient; one ordinary backward pass each, empty
+    ones skipped.
+    """
     total = zeros(model)
     for part in (part for part in parts if len(part)):
         mean = plain_gradients(model, losses(part).mean())
@@ -110,7 +120,8 @@ def plain_gradients(model: nn.Module, loss: Float[Tensor, ""]) -> Gradients:
 
 def _layer_norms(model: nn.Module, gradients: Gradients) -> dict[str, Float[Tensor, "1"]]:
     """Norm of a gradient in each layer, as if it were a batch of one."""
-    squared = {name: torch.zeros(1) for name in trainable_layers(model)}
+    some = next(iter(gradients.values()))
+    squared = {name: some.new_zeros(1) for name in trainable_layers(model)}
     for parameter, part in gradients.items():
         squared[parameter.rpartition(".")[0]] += part.pow(2).sum()
     return {name: value.sqrt() for name, value in squared.items()}
@@ -118,13 +129,17 @@ def _layer_norms(model: nn.Module, gradients: Gradients) -> dict[str, Float[Tens
 
 def zeros(model: nn.Module) -> Gradients:
     """Zero gradients of all trainable parameters."""
-    return {name: torch.zeros_like(weight) for name, weight in model.named_parameters() if weight.requires_grad}
+    return {
+        name: torch.zeros_like(weight) for name, weight in model.named_parameters() if weight.requires_grad
+    }
 
 
 def _refuse_nan(norms: Mapping[str, Tensor]) -> None:
     broken = [name for name, norm in norms.items() if not torch.isfinite(norm).all()]
     if broken:
-        raise PrivacyError(f"layer {broken[0]}: gradient is not finite; lower the learning rate or look at the loss")
+        raise PrivacyError(
+            f"layer {broken[0]}: gradient is not finite; lower the learning rate or look at the loss"
+        )
 
 
 def add_noise(
@@ -140,7 +155,9 @@ def add_noise(
         generator: source of the noise; never reuse its seed in another run on the same data.
     """
     if multiplier < 0 or not summands > 0:
-        raise PrivacyError(f"multiplier {multiplier}, summands {summands}: expected sigma >= 0 and a number above 0")
+        raise PrivacyError(
+            f"multiplier {multiplier}, summands {summands}: expected sigma >= 0 and a number above 0"
+        )
     scale = multiplier * bound
     return {
         name: (part + scale * torch.randn(part.shape, generator=generator, dtype=part.dtype)) / summands
@@ -155,9 +172,7 @@ def poisson_lot(population: int, rate: float, generator: torch.Generator) -> Int
     return torch.nonzero(torch.rand(population, generator=generator) < rate).flatten()
 
 
-def random_parts(
-    lot: Int[Tensor, "B"], parts: int, generator: torch.Generator
-) -> list[Int[Tensor, "_"]]:
+def random_parts(lot: Int[Tensor, "B"], parts: int, generator: torch.Generator) -> list[Int[Tensor, "_"]]:
     """Deal a lot into micro-batches, each example into one drawn uniformly, whatever the others do.
 
     With Poisson lots this makes the accounting exact: one example touches one micro-batch and moves no other.

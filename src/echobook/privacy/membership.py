@@ -1,13 +1,14 @@
 """Membership inference: can an attacker tell the training examples of a model from others of the same kind?
 
-An attack gives each example a score, larger for "member". The threshold attack (Yeom et al. 2018) takes the logit
-of the probability of the right answer, log p - log(1 - p); LiRA (Carlini et al. 2022, the offline form) compares
-that logit with the ones of shadow models that were trained without the example: z = (logit - mean) / deviation.
+An attack gives each example a score, larger for "member". The threshold attack (Yeom et al. 2018) takes the
+logit of the probability of the right answer, log p - log(1 - p); LiRA (Carlini et al. 2022, the offline
+form) compares
+that logit with the ones of shadow models that were trained without the example: z = (logit - mean) /
+    deviation.
 
-Canaries are training examples with a random label. The exposure of a canary (Carlini et al. 2019) is
-log2 |labels| - log2 rank of its label among all by the model's loss: 0 expected bits are about log2(e) = 1.44 for a
-model that never saw it, log2 |labels| for one that knows it by heart.
-"""
+Canaries are training examples with a random label. The exposure of a canary (Carlini et al. 2019) is log2
+|labels| - log2 rank of its label among all by the model's loss: 0 expected bits are about log2(e) = 1.44
+for a model that never saw it, log2 |labels| for one that knows it by heart."""
 
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from echobook.privacy.taps import PrivacyError
 
-Scores = Float[np.ndarray, "N"]
+Scores = Float[np.ndarray, "_"]  # lengths may differ between arguments
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ def judge_attack(members: Scores, others: Scores) -> Attack:
 
 
 def wins(members: Scores, others: Scores) -> Scores:
-    """For each member, the share of non-members that it scores above, ties half: per-item scores of the AUC."""
+    """For each member, the share of non-members that it scores above, ties half: per-item scores of the
+    AUC.
+    """
     below = np.searchsorted(np.sort(others), members, side="left")
     upto = np.searchsorted(np.sort(others), members, side="right")
     return np.asarray((below + upto) / (2 * len(others)), dtype=np.float64)
@@ -68,7 +71,7 @@ def confidence(log_probabilities: Scores) -> Scores:
 
 
 def lira_scores(
-    target: Scores, shadows: Float[np.ndarray, "M N"], trained_on: Bool[np.ndarray, "M N"]
+    target: Scores, shadows: Float[np.ndarray, "_ _"], trained_on: Bool[np.ndarray, "_ _"]
 ) -> Scores:
     """Offline LiRA: how far the target's confidence lies above that of shadows that did not see the example.
 
@@ -82,22 +85,29 @@ def lira_scores(
     """
     if shadows.shape != trained_on.shape or shadows.shape[1:] != target.shape:
         raise PrivacyError(
-            f"expected shadows and trained_on of shape (M, {len(target)}), found {shadows.shape}, {trained_on.shape}"
+            f"expected shadows and trained_on of shape (M, {len(target)}), "
+            f"found {shadows.shape}, {trained_on.shape}"
         )
     left_out = np.where(trained_on, np.nan, shadows)
     counts = (~trained_on).sum(axis=0)
     if counts.min() < 2:
-        raise PrivacyError(f"example {int(counts.argmin())}: {counts.min()} shadows without it, expected at least 2")
+        raise PrivacyError(
+            f"example {int(counts.argmin())}: {counts.min()} shadows without it, expected at least 2"
+        )
     centred = left_out - np.nanmean(left_out, axis=0)
-    # One deviation for all examples: a handful of shadows is too few for one each (Carlini et al. 2022, section VI).
+    # One deviation for all examples: a handful of shadows is too few for one each (Carlini et al. 2022).
     pooled = np.sqrt(np.nansum(centred**2) / (counts - 1).sum())
     return np.asarray((target - np.nanmean(left_out, axis=0)) / max(float(pooled), 1e-6))
 
 
-def exposure(losses: Float[np.ndarray, "N L"], labels: Int[np.ndarray, "N"]) -> Scores:
-    """Exposure of N canaries in bits: log2 L - log2 of the rank of the label among L by loss (ties: mean rank)."""
+def exposure(losses: Float[np.ndarray, "_ L"], labels: Int[np.ndarray, "_"]) -> Scores:
+    """Exposure of N canaries in bits: log2 L - log2 of the rank of the label among L by loss (ties: mean
+    rank).
+    """
     if losses.ndim != 2 or len(losses) != len(labels):
-        raise PrivacyError(f"expected one row of losses a canary, found {losses.shape} and {len(labels)} labels")
+        raise PrivacyError(
+            f"expected one row of losses a canary, found {losses.shape} and {len(labels)} labels"
+        )
     own = losses[np.arange(len(labels)), labels][:, None]
     rank = 1 + (losses < own).sum(axis=1) + ((losses == own).sum(axis=1) - 1) / 2
     return np.asarray(np.log2(losses.shape[1]) - np.log2(rank))

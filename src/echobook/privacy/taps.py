@@ -1,26 +1,25 @@
 """Norms of per-example gradients, and clipped sums of them, without forming one gradient for each example.
 
-A layer that maps activations a to pre-activations z = W a + b has, for example i, the gradient
-sum_t d_it a_it^T, where d = dL/dz and t runs over positions (Goodfellow 2015; Li et al. 2022, section 4 call the
-norms taken from a and d "ghost" norms). So one backward pass down to the z's is enough:
+A layer that maps activations a to pre-activations z = W a + b has, for example i, the gradient sum_t d_it
+a_it^T, where d = dL/dz and t runs over positions (Goodfellow 2015; Li et al. 2022, section 4 call the norms
+taken from a and d "ghost" norms). So one backward pass down to the z's is enough:
 
-- linear: ||G_i||^2 = sum_{t,t'} (a_it . a_it') (d_it . d_it'), or the norm of G_i itself where that is cheaper
-  (2 T^2 > in * out);
+- linear: ||G_i||^2 = sum_{t,t'} (a_it . a_it') (d_it . d_it'), or the norm of G_i itself where that is
+  cheaper (2 T^2 > in * out);
 - embedding: the same with 1[token_it = token_it'] in place of a . a';
 - layer norm: the gradient has as many entries as features, so it is formed.
 
-The clipped sum, sum_i s_i G_i, is one product of the scaled d and a: no second backward pass (the "book-keeping"
-of Bu et al. 2023). A module that is called several times (a recurrent map) counts as one layer whose positions
-are those of all calls, so an LSTM written with `nn.Linear` needs no rule of its own.
+The clipped sum, sum_i s_i G_i, is one product of the scaled d and a: no second backward pass (the
+"book-keeping" of Bu et al. 2023). A module that is called several times (a recurrent map) counts as one
+layer whose positions are those of all calls, so an LSTM written with `nn.Linear` needs no rule of its own.
 
-Axes: B examples, T positions, I inputs, O outputs. Cost over a plain backward pass: the norms, O(B T^2 (I + O)) or
-O(B T I O); no weight gradients are computed on the way. Sums are in the dtype of the model.
-"""
+Axes: B examples, T positions, I inputs, O outputs. Cost over a plain backward pass: the norms, O(B T^2 (I +
+O)) or O(B T I O); no weight gradients are computed on the way. Sums are in the dtype of the model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -33,8 +32,9 @@ class PrivacyError(ValueError):
     """A model, setting or data set that the private mechanism cannot take."""
 
 
+@runtime_checkable
 class Layer(Protocol):
-    """One layer after a backward pass: what it adds to each example's squared norm, and to the clipped sum."""
+    """One layer after a backward pass: its part of each example's squared norm, and of the clipped sum."""
 
     def squared_norms(self) -> Float[Tensor, "B"]: ...
     def weighted_sum(self, scales: Float[Tensor, "B"]) -> Gradients: ...
@@ -130,15 +130,14 @@ def _own(module: nn.Module) -> list[str]:
 def trainable_layers(model: nn.Module) -> dict[str, nn.Module]:
     """Modules with trainable parameters of their own, by name.
 
-    Raises:
-        PrivacyError: a batch norm (it mixes examples); a trainable parameter in a kind of module that has no rule
-            here; a parameter that two modules share; nothing trainable at all.
-    """
+    Raises: PrivacyError: a batch norm (it mixes examples); a trainable parameter in a kind of module that
+        has no rule here; a parameter that two modules share; nothing trainable at all."""
     found, owners = {}, dict[int, str]()
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             raise PrivacyError(
-                f"layer {name}: a batch norm mixes examples, so no example's gradient is its own; use a layer norm"
+                f"layer {name}: a batch norm mixes examples, so no example's gradient is its own; "
+                "use a layer norm"
             )
         if own := _own(module):
             _check_kind(name, module, own)
@@ -155,8 +154,8 @@ def trainable_layers(model: nn.Module) -> dict[str, nn.Module]:
 def _check_kind(name: str, module: nn.Module, own: list[str]) -> None:
     if not isinstance(module, nn.Linear | nn.Embedding | nn.LayerNorm):
         raise PrivacyError(
-            f"layer {name}: no rule for trainable {', '.join(own)} of {type(module).__name__}; known: Linear, "
-            "Embedding, LayerNorm. Freeze it, or use echobook.privacy.functional"
+            f"layer {name}: no rule for trainable {', '.join(own)} of {type(module).__name__}; "
+            "known: Linear, Embedding, LayerNorm. Freeze it, or use echobook.privacy.functional"
         )
     every = {part for part, _ in module.named_parameters(recurse=False)}
     if every != set(own):
@@ -164,7 +163,8 @@ def _check_kind(name: str, module: nn.Module, own: list[str]) -> None:
 
 
 class Taps:
-    """Listens to a model's forward pass: `with Taps(model) as taps: losses = f(model)`, then `taps.layers(losses)`.
+    """Listens to a model's forward pass: `with Taps(model) as taps: losses = f(model)`, then
+    `taps.layers(losses)`.
 
     Raises:
         PrivacyError: what :func:`trainable_layers` refuses.
@@ -193,13 +193,15 @@ class Taps:
 
         return listen
 
-    def layers(self, losses: Float[Tensor, "B"]) -> dict[str, Layer]:
+    def layers(self, losses: Float[Tensor, "*_"]) -> dict[str, Layer]:
         """Run one backward pass from the sum of the B losses and return each layer that was called.
 
         Example i's loss must depend on example i alone; that is the caller's duty (no batch statistics).
         """
         if losses.dim() != 1:
-            raise PrivacyError(f"losses: expected one loss an example, shape (B,), found {tuple(losses.shape)}")
+            raise PrivacyError(
+                f"losses: expected one loss an example, shape (B,), found {tuple(losses.shape)}"
+            )
         called = [(name, call) for name, calls in self._calls.items() for call in calls]
         outputs = [output for _, (_, output) in called]
         gradients = torch.autograd.grad(losses.sum(), outputs, allow_unused=True)

@@ -1,10 +1,11 @@
 """Commands with an intent and slots, from templates and made-up fillers; nothing is taken from a public set.
 
-Ten intents, each with a handful of wordings, over six slots. `variety` sets how many fillers a slot has: few fillers
-make a task that is learned without memorising; many make names that occur once. `noise` is the share of utterances
-whose intent is replaced by a random one: what a model can only know by heart. At noise 0 and few fillers members and
-non-members look alike to a trained model, so that membership inference has nothing to find: the control.
-"""
+Ten intents, each with a handful of wordings, over six slots. `variety` sets how many fillers a slot has:
+few fillers make a task that is learned without memorising; many make names that occur once. `noise` is the
+share of utterances
+whose intent is replaced by a random one: what a model can only know by heart. At noise 0 and few fillers
+members and non-members look alike to a trained model, so that membership inference has nothing to find: the
+control."""
 
 import numpy as np
 
@@ -22,10 +23,28 @@ TEMPLATES = {
     "ask_weather": ("how is the weather {when}", "will it rain {when}", "do i need a coat {when}"),
     "send_note": ("tell {name} that i am late", "write {name} about the {item}", "send {name} a note {when}"),
     "find_item": ("where is the {item}", "find my {item} in the {room}", "did {name} take the {item}"),
-    "book_table": ("a table for {count} {when}", "reserve {count} seats with {name}", "book for {count} {when}"),
+    "book_table": (
+        "a table for {count} {when}",
+        "reserve {count} seats with {name}",
+        "book for {count} {when}",
+    ),
 }
-ONSETS, VOWELS, ENDS = "b d f g k l m n p r s t v z br dr gr tr".split(), "a e i o u".split(), "n l r s t m".split()
-WHEN = ("today", "tomorrow", "at noon", "at six", "tonight", "on monday", "in an hour", "at dawn", "on friday")
+ONSETS, VOWELS, ENDS = (
+    ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "dr", "gr", "tr"],
+    ["a", "e", "i", "o", "u"],
+    ["n", "l", "r", "s", "t", "m"],
+)
+WHEN = (
+    "today",
+    "tomorrow",
+    "at noon",
+    "at six",
+    "tonight",
+    "on monday",
+    "in an hour",
+    "at dawn",
+    "on friday",
+)
 COUNT = ("two", "three", "four", "five", "six", "seven", "eight", "nine")
 ROOM = ("kitchen", "hall", "attic", "cellar", "study", "bedroom", "garage", "porch")
 
@@ -39,7 +58,9 @@ def _names(count: int, syllables: int, rng: np.random.Generator) -> list[str]:
     return list(found)
 
 
-def _fill(template: str, fillers: dict[str, list[str]], rng: np.random.Generator) -> tuple[list[str], list[str]]:
+def _fill(
+    template: str, fillers: dict[str, list[str]], rng: np.random.Generator
+) -> tuple[list[str], list[str]]:
     words: list[str] = []
     tags: list[str] = []
     for part in template.split():
@@ -68,7 +89,9 @@ def generate_commands(
         raise ValueError(f"expected variety >= 2 and noise in [0, 1], found {variety} and {noise}")
     rng = np.random.default_rng([seed, 4711])
     fillers = {"when": list(WHEN), "count": list(COUNT), "room": list(ROOM)}
-    fillers |= {slot: _names(variety, length, rng) for slot, length in (("name", 2), ("item", 2), ("title", 3))}
+    fillers |= {
+        slot: _names(variety, length, rng) for slot, length in (("name", 2), ("item", 2), ("title", 3))
+    }
     splits = {split: [_one(fillers, noise, rng) for _ in range(size)] for split, size in sizes.items()}
     rows = ([split, *row.words, *row.tags, row.intent] for split, kept in splits.items() for row in kept)
     use = DatasetUse(

@@ -44,7 +44,8 @@ class Plain:
 
 @dataclass(frozen=True)
 class PerExample:
-    """DP-SGD (Abadi et al. 2016): every example's gradient clipped to C, noise on the sum, over the expected lot.
+    """DP-SGD (Abadi et al. 2016): every example's gradient clipped to C, noise on the sum, over the
+    expected lot.
 
     With multiplier 0 this is clipping alone. Attributes as in `MicroBatches`.
     """

@@ -17,7 +17,9 @@ BATCH = 250
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of N utterances: log-probabilities of all intents, and the predicted tags of each word."""
+    """What a model says of N utterances: log-probabilities of all intents, and the predicted tags of each
+    word.
+    """
 
     intents: Float[np.ndarray, "N K"]
     tags: list[list[int]]
@@ -71,6 +73,6 @@ def span_f1(counts: Int[np.ndarray, "N 3"]) -> float:
 
 
 def attack_scores(found: Answers, data: Coded) -> Scores:
-    """The attacker's score: confidence in the right intent plus the mean log-probability of the right tags."""
+    """The attacker's score: confidence in the right intent plus the right tags' mean log-probability."""
     own = found.intents[np.arange(len(data)), np.asarray(data.intents)]
     return confidence(own) + found.tag_logs

@@ -1,9 +1,9 @@
 """From a corpus to what training reads: numbers of words, tags and intents, in four disjoint parts.
 
-*members* are trained on, *others* are as many utterances of the same kind that are not: the attack has to tell the
-two apart. *dev* chooses learning rates and stopping points; *test* is for the recorded figures. Canaries are members
-whose intent is drawn at random. Word numbers: 0 padding, 1 unknown; a word is known when the members hold it.
-"""
+*members* are trained on, *others* are as many utterances of the same kind that are not: the attack has to
+tell the two apart. *dev* chooses learning rates and stopping points; *test* is for the recorded figures.
+Canaries are members whose intent is drawn at random. Word numbers: 0 padding, 1 unknown; a word is known
+when the members hold it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,9 @@ PARTS = ("members", "others", "dev", "test")
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded utterances: words (B, T), mask (B, T) with 1 for a word, tags (B, T) with -100 for padding, intents (B,)."""
+    """Padded utterances: words (B, T), mask (B, T) with 1 for a word, tags (B, T) with -100 for padding,
+    intents (B,).
+    """
 
     words: Int[Tensor, "B T"]
     mask: Float[Tensor, "B T"]
@@ -100,7 +102,9 @@ def plant_canaries(
     return planted, chosen
 
 
-def code(parts: dict[str, list[Tagged]], tags: list[str], intents: list[str]) -> tuple[dict[str, Coded], list[str]]:
+def code(
+    parts: dict[str, list[Tagged]], tags: list[str], intents: list[str]
+) -> tuple[dict[str, Coded], list[str]]:
     """Numbers for all parts, and the vocabulary: words of the members only."""
     known = sorted({word.lower() for row in parts["members"] for word in row.words})
     number = {word: place + 2 for place, word in enumerate(known)}
@@ -132,7 +136,9 @@ def build_material(corpus: SlotCorpus, *, sizes: dict[str, int], canaries: int, 
 
 
 def load_material(name: str, *, size: int, test: int, canaries: int, seed: int) -> Material:
-    """Material of a public corpus, or of generated commands (name ``commands``): `size` members, others and dev each."""
+    """Material of a public corpus, or of generated commands (name ``commands``): `size` members, others and
+    dev each.
+    """
     sizes = {"members": size, "others": size, "dev": size, "test": test}
     if name == "commands":
         corpus = generate_commands(seed=seed, sizes={"all": sum(sizes.values())})

@@ -1,11 +1,12 @@
 """eDP-SGD: clip the mean gradient of each micro-batch, layer by layer, and let the noise decay by epoch.
 
-What is known of the paper's mechanism (from an outline; its algorithm box was not read): one micro-batch a device in
-place of per-example gradients, a scaling of the clipping by layer, noise that decays from epoch to epoch. In letters:
-a lot is dealt into G micro-batches B_j; with m_j the mean gradient of B_j, in layer l
+What is known of the paper's mechanism (from an outline; its algorithm box was not read): one micro-batch a
+device in place of per-example gradients, a scaling of the clipping by layer, noise that decays from epoch
+to epoch. In letters: a lot is dealt into G micro-batches B_j; with m_j the mean gradient of B_j, in layer l
 
-    m_j^(l) <- m_j^(l) min(1, C_l / ||m_j^(l)||),   C_l = C sqrt(w_l / sum_k w_k)                          (1)
-    g = (sum_j m_j + N(0, sigma_e^2 C^2 I)) / G,    sigma_e = sigma_0 gamma^e in epoch e                    (2)
+    m_j^(l) <- m_j^(l) min(1, C_l / ||m_j^(l)||),   C_l = C sqrt(w_l / sum_k w_k)
+    (1) g = (sum_j m_j + N(0, sigma_e^2 C^2 I)) / G,    sigma_e = sigma_0 gamma^e in epoch e
+    (2)
 
 An estimator is what a training loop asks for a gradient; it also says what one example can do to the sum
 (`sensitivity`, in clipping bounds), on which the accounting rests.
@@ -65,9 +66,7 @@ class MicroBatches:
         dealt = random_parts(lot, self.parts, generator)
         total = sum_of_clipped_means(model, losses, dealt, clipping)
         sigma = decayed(self.multiplier, self.decay, epoch)
-        return add_noise(
-            total, multiplier=sigma, bound=self.bound, summands=self.parts, generator=generator
-        )
+        return add_noise(total, multiplier=sigma, bound=self.bound, summands=self.parts, generator=generator)
 
 
 def phases(multiplier: float, decay: float, *, rate: float, steps: int, epochs: int) -> Sequence[Phase]:

@@ -1,10 +1,10 @@
 """Joint models of intent and slots: a biLSTM, and MiniLM of which only the top layer is trained.
 
-Both give intent logits (B, K) and tag logits (B, T, S). All trainable maps are `nn.Linear`, `nn.Embedding` or
-`nn.LayerNorm`, so that per-example gradient norms need no rule of their own (see `echobook.privacy.taps`); there is no
-batch norm, and no dropout. The loss of one utterance is cross-entropy of its intent plus the mean over its words of
-the tags' (the paper's joint loss; the mean over words is ours).
-"""
+Both give intent logits (B, K) and tag logits (B, T, S). All trainable maps are `nn.Linear`, `nn.Embedding`
+or `nn.LayerNorm`, so that per-example gradient norms need no rule of their own (see
+`echobook.privacy.taps`); there is no batch norm, and no dropout. The loss of one utterance is cross-entropy
+of its intent plus the mean over its words of the tags' (the paper's joint loss; the mean over words is
+ours)."""
 
 import torch
 from jaxtyping import Float
@@ -48,7 +48,9 @@ class LSTM(nn.Module):
 class BiLSTMTagger(nn.Module):
     """Embeddings, an LSTM each way, the mean over words for the intent, each word's state for its tag."""
 
-    def __init__(self, *, words: int, tags: int, intents: int, embedding: int = 64, hidden: int = 128) -> None:
+    def __init__(
+        self, *, words: int, tags: int, intents: int, embedding: int = 64, hidden: int = 128
+    ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(words, embedding, padding_idx=PADDING)
         self.forwards, self.backwards = LSTM(embedding, hidden), LSTM(embedding, hidden)

@@ -1,14 +1,14 @@
-"""One training loop for all estimators: Poisson lots, the estimator's gradient, Adam; a snapshot after each epoch.
+"""One training loop for all estimators: Poisson lots, the estimator's gradient, Adam; a snapshot after each
+epoch.
 
-Adam sees only the (private) gradient, so it costs no privacy; every arm uses it, and every arm the same numbers of
-epochs and lots. Weights and lots of a run depend on its seed alone; the noise has a generator of its own, so that
-runs which differ in the estimator see the same lots.
-"""
+Adam sees only the (private) gradient, so it costs no privacy; every arm uses it, and every arm the same
+numbers of epochs and lots. Weights and lots of a run depend on its seed alone; the noise has a generator of
+its own, so that runs which differ in the estimator see the same lots."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +20,7 @@ from echobook.privacy.mechanism import Losses, poisson_lot
 from echobook.privacy.taps import Gradients, PrivacyError
 
 
+@runtime_checkable
 class Estimator(Protocol):
     """Anything that turns a lot into a gradient: see `MicroBatches`, `PerExample`, `Plain`."""
 
@@ -42,6 +43,7 @@ class Estimator(Protocol):
     ) -> Gradients: ...
 
 
+@runtime_checkable
 class Readable(Protocol):
     """What is trained on: utterances by number."""
 
@@ -60,7 +62,8 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.lot < 1 or not self.rate > 0:
             raise PrivacyError(
-                f"expected epochs >= 1, lot >= 1 and a rate above 0, found {self.epochs}, {self.lot}, {self.rate}"
+                f"expected epochs >= 1, lot >= 1 and a rate above 0, "
+                f"found {self.epochs}, {self.lot}, {self.rate}"
             )
 
     def sampling(self, population: int) -> float:
