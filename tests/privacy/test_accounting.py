@@ -73,7 +73,7 @@ def test_the_multiplier_for_a_budget_spends_it(decay: tuple[float, ...]) -> None
         run = [Phase(sigma * f, 0.05, 120 // len(factors)) for f in factors]
         return epsilon(run, delta=1e-4, sensitivity=2.0)
 
-    assert spent(found) <= 8.0 < spent(found / 1.011)
+    assert spent(found) <= 8.0 < spent(found / 1.1)
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,9 @@ def test_one_example_moves_clipped_examples_by_the_bound_and_a_clipped_mean_by_t
 
 def test_noise_has_the_stated_spread_and_is_added_once() -> None:
     total = {"a": torch.zeros(40_000), "b": torch.full((40_000,), 8.0)}
-    made = add_noise(total, multiplier=0.5, bound=3.0, summands=4.0, generator=torch.Generator().manual_seed(0))
+    made = add_noise(
+        total, multiplier=0.5, bound=3.0, summands=4.0, generator=torch.Generator().manual_seed(0)
+    )
     # standard error of a standard deviation from n values: s / sqrt(2 n); 4 of them
     spread = 0.5 * 3.0 / 4
     assert float(made["a"].std()) == pytest.approx(spread, abs=4 * spread / math.sqrt(80_000))

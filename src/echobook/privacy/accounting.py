@@ -89,12 +89,14 @@ def epsilon(
 
 # Renyi orders: Opacus' own, and some close to 1, where the huge epsilons of small noise have their optimum.
 ORDERS = [float(1 + order) for order in np.geomspace(1e-5, 0.08, 12)] + RDPAccountant.DEFAULT_ALPHAS
+# For the search of a multiplier: few orders give a slightly larger epsilon, so the search errs on the safe side.
+SEARCH = [float(1 + order) for order in np.geomspace(1e-3, 40, 20)]
 
 
-def _rdp(history: list[tuple[float, float, int]], delta: float) -> float:
+def _rdp(history: list[tuple[float, float, int]], delta: float, orders: Sequence[float] = ORDERS) -> float:
     counted = RDPAccountant()
     counted.history = history
-    return float(counted.get_epsilon(delta, alphas=ORDERS))
+    return float(counted.get_epsilon(delta, alphas=list(orders)))
 
 
 def multiplier_for(
@@ -106,7 +108,7 @@ def multiplier_for(
     sensitivity: float = 1.0,
     decay: Sequence[float] = (),
 ) -> float:
-    """Smallest noise multiplier (within 1 %, from above) whose RDP epsilon is at most `target`.
+    """Smallest noise multiplier (from above, within 1 % of what a coarse set of orders allows) whose RDP epsilon is at most `target`.
 
     Args: target: epsilon asked for. rate, steps, delta, sensitivity: as in :func:`epsilon`; `steps` are
         those of all epochs. decay: factors gamma^e of the epochs, the first usually 1; steps are shared out
@@ -117,13 +119,14 @@ def multiplier_for(
     """
     if not (target > 0 and math.isfinite(target)):
         raise PrivacyError(f"target: expected a finite epsilon above 0, found {target}")
+    check_delta(delta, None)
     factors = list(decay) or [1.0]
     if steps % len(factors):
         raise PrivacyError(f"steps: expected a multiple of {len(factors)} epochs, found {steps}")
 
     def spent(multiplier: float) -> float:
-        phases = [Phase(multiplier * factor, rate, steps // len(factors)) for factor in factors]
-        return epsilon(phases, delta=delta, sensitivity=sensitivity)
+        noise = multiplier / sensitivity
+        return _rdp([(noise * factor, rate, steps // len(factors)) for factor in factors], delta, SEARCH)
 
     low, high = 1e-2, 1.0
     while spent(high) > target:

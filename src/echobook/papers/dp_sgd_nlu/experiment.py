@@ -28,8 +28,9 @@ from echobook.papers.dp_sgd_nlu.top_layer import Pretrained
 from echobook.papers.dp_sgd_nlu.training import Estimator, Schedule, train
 from echobook.privacy.accounting import multiplier_for
 from echobook.privacy.membership import Attack, exposure, judge_attack, lira_scores, wins
+from echobook.privacy.taps import PrivacyError
 
-Scores = Float[np.ndarray, "N"]
+Scores = Float[np.ndarray, "_"]
 
 
 @runtime_checkable
@@ -228,7 +229,7 @@ def shadow_attack(bench: Bench, estimator: Estimator, outcome: Outcome, *, shado
     compared only with the shadows that left it out."""
     members, others = (bench.start.parts[part] for part in ("members", "others"))
     rng = np.random.default_rng([bench.seed, 7])
-    chosen = [np.sort(rng.permutation(len(others))[: len(others) // 2]) for _ in range(shadows)]
+    chosen = _halves(len(others), shadows, rng)
     scores = [
         _shadow_scores(bench, estimator, half, seed=1_000_003 * (number + 1) + bench.seed)
         for number, half in enumerate(chosen)
@@ -238,6 +239,14 @@ def shadow_attack(bench: Bench, estimator: Estimator, outcome: Outcome, *, shado
         trained_on[number, len(members) + half] = True
     z = lira_scores(np.concatenate([outcome.members, outcome.others]), np.stack(scores), trained_on)
     return judge_attack(z[: len(members)], z[len(members) :])
+
+
+def _halves(count: int, shadows: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Random halves in pairs that complement each other: everything is left out by half of the shadows."""
+    if shadows < 4 or shadows % 2:
+        raise PrivacyError(f"shadows: expected an even number of at least 4, found {shadows}")
+    orders = [rng.permutation(count) for _ in range(shadows // 2)]
+    return [np.sort(half) for order in orders for half in (order[: count // 2], order[count // 2 :])]
 
 
 def _shadow_scores(bench: Bench, estimator: Estimator, half: np.ndarray, *, seed: int) -> Scores:

@@ -66,7 +66,9 @@ class MicroBatches:
         dealt = random_parts(lot, self.parts, generator)
         total = sum_of_clipped_means(model, losses, dealt, clipping)
         sigma = decayed(self.multiplier, self.decay, epoch)
-        return add_noise(total, multiplier=sigma, bound=self.bound, summands=self.parts, generator=generator)
+        return add_noise(
+            total, multiplier=sigma, bound=self.bound, summands=float(self.parts), generator=generator
+        )
 
 
 def phases(multiplier: float, decay: float, *, rate: float, steps: int, epochs: int) -> Sequence[Phase]:

@@ -115,7 +115,12 @@ def train(
         for _ in range(schedule.steps(len(data))):
             lot = poisson_lot(len(data), q, lots)
             found = estimator.gradient(
-                model, _losses_of(model, data), lot, expected=schedule.lot, epoch=epoch, generator=noise
+                model,
+                _losses_of(model, data),
+                lot,
+                expected=float(schedule.lot),
+                epoch=epoch,
+                generator=noise,
             )
             for name, weight in named.items():
                 weight.grad = found[name]
