@@ -114,7 +114,7 @@ def test_a_run_repeats_to_the_bit_and_its_noise_does_not_touch_its_lots(material
 
 
 def test_clipping_far_above_every_norm_is_the_plain_gradient(material: Material) -> None:
-    """Without noise and with a huge bound, per-example clipping is SGD up to the lot's size in the divisor."""
+    """Without noise and with a huge bound, per-example clipping is SGD up to its divisor."""
     model = build_bilstm(
         words=len(material.vocabulary), tags=len(material.tags), intents=10, seed=0, hidden=8
     )
@@ -142,12 +142,13 @@ def test_rows_differ_in_what_they_are_named_for() -> None:
     assert rows["more-noise"].multiplier == pytest.approx(0.1)
 
 
-def test_rows_at_equal_epsilon_spend_it(material: Material) -> None:
-    shared = bench(material)
-    rows = equal_epsilon_rows(shared, 20.0, delta=1e-3, parts=2, bound=0.5, decay=0.8)
+def test_rows_at_equal_epsilon_spend_what_the_main_row_does(material: Material) -> None:
+    shared, main = bench(material), MicroBatches(2, 0.5, 0.5, 0.8)
+    rows = equal_epsilon_rows(shared, main, delta=1e-3)
+    budget = shared.epsilon(main, delta=1e-3)
     for row in rows.values():
-        assert 18.0 < shared.epsilon(row, delta=1e-3) <= 20.0
-    assert rows["steady"].multiplier > rows["dp-sgd"].multiplier
+        assert 0.9 * budget < shared.epsilon(row, delta=1e-3) <= budget
+    assert main.multiplier > rows["equal-steady"].multiplier > rows["equal-dp-sgd"].multiplier
 
 
 def test_the_stopped_epoch_is_the_first_that_reaches() -> None:

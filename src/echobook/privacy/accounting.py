@@ -89,8 +89,8 @@ def epsilon(
 
 # Renyi orders: Opacus' own, and some close to 1, where the huge epsilons of small noise have their optimum.
 ORDERS = [float(1 + order) for order in np.geomspace(1e-5, 0.08, 12)] + RDPAccountant.DEFAULT_ALPHAS
-# For the search of a multiplier: few orders give a slightly larger epsilon, so the search errs on the safe side.
-SEARCH = [float(1 + order) for order in np.geomspace(1e-3, 40, 20)]
+# For the search of a multiplier: few orders give a slightly larger epsilon, so the search is safe.
+SEARCH = [float(1 + order) for order in np.geomspace(1e-4, 40, 24)]
 
 
 def _rdp(history: list[tuple[float, float, int]], delta: float, orders: Sequence[float] = ORDERS) -> float:
@@ -108,7 +108,8 @@ def multiplier_for(
     sensitivity: float = 1.0,
     decay: Sequence[float] = (),
 ) -> float:
-    """Smallest noise multiplier (from above, within 1 % of what a coarse set of orders allows) whose RDP epsilon is at most `target`.
+    """Smallest noise multiplier whose RDP epsilon is at most `target`; errs on the side of more noise, by a
+    few percent.
 
     Args: target: epsilon asked for. rate, steps, delta, sensitivity: as in :func:`epsilon`; `steps` are
         those of all epochs. decay: factors gamma^e of the epochs, the first usually 1; steps are shared out

@@ -92,10 +92,14 @@ def sum_of_clipped_examples(
 
 
 def sum_of_clipped_means(
-    model: nn.Module, losses: Losses, parts: Sequence[Int[Tensor, "_"]], clipping: Clipping
+    model: nn.Module,
+    losses: Losses,
+    parts: Sequence[Int[Tensor, "_"]],
+    clipping: Clipping,
 ) -> Gradients:
-    """Sum over micro-batches of each one's clipped mean gradient; one ordinary backward pass each, empty
-    ones skipped.
+    """Sum over micro-batches of each one's clipped mean gradient.
+
+    One ordinary backward pass each; empty ones are skipped.
     """
     total = zeros(model)
     for part in (part for part in parts if len(part)):

@@ -5,7 +5,7 @@ Rows are named by what they are; `standard_rows` lists them. At *equal noise* tw
 epoch whose dev accuracy first reaches the private row's: it fits as well, without clipping or noise."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -37,8 +37,8 @@ Scores = Float[np.ndarray, "_"]
 class Start(Protocol):
     """A kind of model on one material: its parts, ready to read, and fresh weights."""
 
-    parts: Mapping[str, Any]
-
+    @property
+    def parts(self) -> Mapping[str, Any]: ...
     def build(self) -> nn.Module: ...
 
 
@@ -183,18 +183,16 @@ def standard_rows(*, parts: int, noise: float, bound: float, decay: float) -> di
     return rows
 
 
-def equal_epsilon_rows(
-    bench: Bench, target: float, *, delta: float, parts: int, bound: float, decay: float
-) -> dict[str, Estimator]:
-    """Rows that each spend the same epsilon, honestly counted."""
-    means = {"delta": delta, "sensitivity": MicroBatches.sensitivity}
-    steady, falling = bench.multiplier(target, **means), bench.multiplier(target, decay=decay, **means)
-    example = bench.multiplier(target, delta=delta, sensitivity=PerExample.sensitivity)
+def equal_epsilon_rows(bench: Bench, main: MicroBatches, *, delta: float) -> dict[str, Estimator]:
+    """Rows that spend at most what the main row spends, honestly counted: noise that does not decay, and
+    DP-SGD.
+    """
+    budget = bench.epsilon(main, delta=delta)
+    steady = bench.multiplier(budget, delta=delta, sensitivity=main.sensitivity)
+    example = bench.multiplier(budget, delta=delta, sensitivity=PerExample.sensitivity)
     return {
-        "dp-sgd": PerExample(bound, example),
-        "steady": MicroBatches(parts, bound, steady),
-        "decay": MicroBatches(parts, bound, falling, decay),
-        "whole-norm": MicroBatches(parts, bound, steady, by_layer=False),
+        "equal-steady": replace(main, multiplier=steady, decay=1.0),
+        "equal-dp-sgd": PerExample(main.bound, example),
     }
 
 
