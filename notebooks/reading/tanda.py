@@ -382,9 +382,12 @@ chapter.table(recorded_table(main_names, public), name="main-recorded", caption=
 
 # %% [markdown]
 # (tanda-c1)=
-# **C1** Transfer, then adapt, beats fine-tuning on the target alone: {verdict}`tanda:C1` · WikiQA MAP
+# **C1** Transfer, then adapt, beats fine-tuning that sees the target as often: {verdict}`tanda:C1` · withdrawn until recorded so.
+#
+# (tanda-c1b)=
+# **C1b** The same at equal updates in all: {verdict}`tanda:C1b` · WikiQA MAP
 # {result}`tanda:map/wikiqa/tanda|.3f` against {result}`tanda:map/wikiqa/ft|.3f`, TREC-QA {result}`tanda:map/trecqa/tanda|.3f`
-# against {result}`tanda:map/trecqa/ft|.3f`.
+# against {result}`tanda:map/trecqa/ft|.3f`. Fine-tuning sees the target three times as often here, the transfer set never.
 #
 # :::{warning}
 # **Contamination.** MiniLM's published training list holds question-answer pairs, among them Natural Questions (the source of the
@@ -395,19 +398,20 @@ chapter.table(recorded_table(main_names, public), name="main-recorded", caption=
 #
 # (tanda-c2)=
 # **C2** Adapting improves on the transferred model: {verdict}`tanda:C2` · transfer only reaches
-# {result}`tanda:map/wikiqa/transfer-only|.3f` and {result}`tanda:map/trecqa/transfer-only|.3f`.
+# {result}`tanda:map/wikiqa/transfer-only|.3f` and {result}`tanda:map/trecqa/transfer-only|.3f`. The first step is cut short here: on WikiQA it
+# stays below the untrained cosine.
 #
 # (tanda-c3)=
-# **C3** The error is cut by half: {verdict}`tanda:C3` · the paper's half is against the *best earlier systems*, and so holds a
+# **C3** The error is half that of the best earlier systems: {verdict}`tanda:C3` · the paper's half is against the *best earlier systems*, and so holds a
 # larger encoder too ({printed}`tanda:C3`). Against fine-tuning the same encoder, 1 − MAP goes from {result}`tanda:error/wikiqa/ft|.3f` to
 # {result}`tanda:error/wikiqa/tanda|.3f` on WikiQA and from {result}`tanda:error/trecqa/ft|.3f` to
 # {result}`tanda:error/trecqa/tanda|.3f` on TREC-QA.
 
 # %% [markdown]
 # :::{note}
-# **Our reading.** With a healthy head and as many updates, the interval of the recorded difference between the two ways holds zero on
-# both sets: at this budget updates on the target are worth about as much as updates on the transfer set. What the first step buys
-# shows further down, where labels are wrong or the learning rate is too low.
+# **Our reading.** With a healthy head and as many updates in all, the interval of the recorded difference between the two ways holds zero on
+# both sets, and a difference that would matter: whether updates on the target are worth as much as updates on the transfer set is open.
+# The paper's question, transfer on top of the same target updates, is not recorded yet.
 # :::
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-tanda-questions", "caption": "Average precision of each test question of the first target in this run, plain fine-tuning against TANDA; dots above the line are questions that TANDA ranks better."}, "image": {"alt": "Scatter plot of average precision by question, plain fine-tuning on the horizontal and TANDA on the vertical axis, with the diagonal."}}
@@ -464,7 +468,10 @@ chapter.table(
 # Recorded on WikiQA: idf overlap {result}`tanda:ties/idf-overlap/label-blind|.3f` label-blind and
 # {result}`tanda:ties/idf-overlap/right-first|.3f` with the right one first; TANDA's arg-max labels
 # {result}`tanda:ties/tanda-arg-max/label-blind|.3f` and {result}`tanda:ties/tanda-arg-max/right-first|.3f`, its
-# probabilities {result}`tanda:ties/tanda/label-blind|.3f` under either rule.
+# probabilities {result}`tanda:ties/tanda/label-blind|.4f` and {result}`tanda:ties/tanda/right-first|.4f`.
+#
+# (tanda-k1)=
+# Half precision makes distinct candidates tie now and then: a fault of the recorded runs, to be mended before the next.
 #
 # ## Ablations and controls
 #
@@ -509,8 +516,8 @@ chapter.table(recorded_table(named, pair), name="controls-recorded", caption=cap
 # (tanda-c4)=
 # **C4** Results depend less on the learning rate after transfer: {verdict}`tanda:C4` · standard deviation of dev MAP over the
 # rates, {result}`tanda:stability/spread/tanda|.3f` for TANDA and {result}`tanda:stability/spread/ft|.3f` for plain fine-tuning. The
-# criterion reads the median over seeds; in the two seeds that were added last, TANDA's spread is more than half of the other. Less
-# spread is not a better level: at this budget TANDA is ahead at the lowest rate only.
+# rate was varied over more than twice as many target updates in plain fine-tuning, so that the figures do not tell. Less
+# spread is not a better level either: at this budget TANDA is ahead at the lowest rate only.
 
 # %% tags=["hide-input"]
 main_rate = {"ft": tune_rate, "tanda": adapt_rate}
@@ -552,9 +559,10 @@ chapter.table(
 
 # %% [markdown]
 # (tanda-c5)=
-# **C5** Wrong labels harm less after transfer: {verdict}`tanda:C5` · share of MAP lost with a fifth of the target's training labels flipped,
+# **C5** Wrong labels harm less after transfer: {verdict}`tanda:C5` · plain fine-tuning has more than twice as many updates on the wrong
+# labels, which by itself costs more. Share of MAP lost with a fifth of the target's training labels flipped,
 # {result}`tanda:noise/loss-20/tanda|.3f` for TANDA and {result}`tanda:noise/loss-20/ft|.3f` for plain fine-tuning; with two fifths,
-# {result}`tanda:noise/loss-40/tanda|.3f` and {result}`tanda:noise/loss-40/ft|.3f`; with a tenth (not a criterion),
+# {result}`tanda:noise/loss-40/tanda|.3f` and {result}`tanda:noise/loss-40/ft|.3f`; with a tenth,
 # {result}`tanda:noise/loss-10/tanda|.3f` and {result}`tanda:noise/loss-10/ft|.3f`. At this small budget TANDA starts lower with clean labels
 # ({result}`tanda:ablation/map/tanda|.3f` against {result}`tanda:ablation/map/ft|.3f`), and in the mean, though not in every seed, it is ahead
 # with wrong ones: with a fifth flipped
@@ -589,9 +597,12 @@ plt.show()
 
 # %% [markdown]
 # (tanda-c6)=
-# **C6** What the transfer set holds matters: {verdict}`tanda:C6` · with negatives from anywhere
-# {result}`tanda:ablation/map/random-negatives|.3f`, with permuted labels {result}`tanda:ablation/map/shuffled|.3f`, with hard negatives
-# {result}`tanda:ablation/map/tanda|.3f`. Random negatives did better here, in every seed; perhaps a few
+# **C6** The transfer set's labels matter: {verdict}`tanda:C6` · true ones {result}`tanda:ablation/map/tanda|.3f`, permuted ones
+# {result}`tanda:ablation/map/shuffled|.3f`.
+#
+# (tanda-c6b)=
+# **C6b** Hard negatives beat random ones: {verdict}`tanda:C6b` · with negatives from anywhere
+# {result}`tanda:ablation/map/random-negatives|.3f`, better in every seed, but a few
 # hundred pairs are too few to learn from fine distinctions. The paper's transfer set is thousands of times larger.
 #
 # (tanda-c7)=
@@ -667,7 +678,7 @@ chapter.claims_table()
 #   seen, all trained rows below cosine, when it was raised; the main figures of one seed had been seen, and none of the
 #   ablations, when these were cut and moved to the development set to save time. No threshold was changed, but what the tests
 #   of C5 to C7 read became figures of the development set by that move.
-# - **Stability** (C4) is the spread over four learning rates within a seed, at the small budget, and its median over seeds; not a
+# - **Stability** (C4) is the spread over four learning rates within a seed, at the small budget; not a
 #   full grid of rates and seeds.
 # - **Learning rates**: the paper adapts at a rate far below the transfer rate. On WikiQA's dev set (one seed that is not recorded) a
 #   lower rate was worse for adapting at this budget, so all three rates are equal.
