@@ -57,10 +57,13 @@ class Command:
 
 
 def block_commands(body: str) -> list[str]:
-    """Return the commands of a shell block: continued lines joined, comments left out, pipes taken apart."""
+    """Return the commands of a shell block: continued lines joined, pipes taken apart; comments, prompts and
+    the words of a loop left out.
+    """
     joined = re.sub(r"\\\n\s*", "", body)
-    lines = [re.sub(r"(^|\s)#.*$", "", line).strip() for line in joined.splitlines()]
-    return [part.strip() for line in lines if line for part in line.split(" | ")]
+    lines = [re.sub(r"(^|\s)#.*$|^[$>] +", "", line).strip() for line in joined.splitlines()]
+    plain = [line for line in lines if line and not re.match(r"for |do$|done$", line)]
+    return [part.strip() for line in plain for part in line.split(" | ")]
 
 
 def sentence_commands(text: str) -> list[str]:
@@ -92,7 +95,7 @@ def of_kind(kind: str) -> list[Command]:
 
 def placeholder(value: str) -> bool:
     """Say whether a value stands for one that the reader fills in."""
-    return "<" in value or "..." in value
+    return "<" in value or "..." in value or value.isupper()
 
 
 def test_the_pages_print_commands_and_each_kind_is_known():
@@ -107,6 +110,8 @@ def test_the_pages_print_commands_and_each_kind_is_known():
 def test_commands_are_read_as_a_shell_would():
     body = "make book   # all\njupytext --to ipynb x.py \\\n  | papermill - y.ipynb\n\n# a comment\n"
     assert block_commands(body) == ["make book", "jupytext --to ipynb x.py", "papermill - y.ipynb"]
+    loop = "$ for seed in 1 2; do\n>    echobook run a --seed $seed\n> done\n"
+    assert block_commands(loop) == ["echobook run a --seed $seed"]
     prose = "`make` and `make\nserve`, `make_one x`, ``make `odd` ``, `python -m a`"
     assert sentence_commands(prose) == ["make serve", "python -m a"]
 
@@ -143,7 +148,8 @@ def test_what_is_verified_has_been_recorded(command):
 
 @pytest.mark.parametrize("command", of_kind("echobook"), ids=str)
 def test_echobook_takes_the_arguments(command):
-    words = [word for word in command.words[1:] if not placeholder(word)]
+    words = ["advin" if placeholder(word) else word for word in command.words[1:]]
+    words = ["0" if word.startswith("$") else word for word in words]
     if len(words) == 1 and words[0] in ("record", "verify", "run", "twice", "plan"):
         words.append("advin")  # named without its argument
     said = io.StringIO()
