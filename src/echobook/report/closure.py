@@ -12,23 +12,22 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from echobook.pipeline.errors import PipelineError
-from echobook.pipeline.project import find_root
+from echobook.report.errors import ReportError
 
 
-def closure(path: Path | str, source: Path | None = None) -> list[Path]:
+def closure(path: Path | str, source: Path) -> list[Path]:
     """Return every file below `source` that `path` imports, directly or not, sorted; `path` itself is left
     out.
 
     Args:
         path: a Python file (a notebook in percent format is one).
-        source: folder that holds the packages; default ``<repository root>/src``.
+        source: folder that holds the packages, ``<repository root>/src``.
 
     Raises:
-        PipelineError: a file that cannot be parsed; file and line are named.
+        ReportError: a file that cannot be parsed; file and line are named.
     """
     start = Path(path).resolve()
-    top = (source or find_root(start.parent) / "src").resolve()
+    top = source.resolve()
     seen: set[Path] = set()
     queue = [start]
     while queue:
@@ -44,7 +43,7 @@ def _imports(path: Path, top: Path) -> Iterator[Path]:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     except SyntaxError as error:
-        raise PipelineError(f"{path}:{error.lineno}: not Python: {error.msg}", "correct the line") from error
+        raise ReportError(f"{path}:{error.lineno}: not Python: {error.msg}; correct the line") from error
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:

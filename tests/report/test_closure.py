@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from echobook.pipeline.closure import closure
-from echobook.pipeline.errors import PipelineError
+from echobook.report.closure import closure
+from echobook.report.errors import ReportError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,7 +69,7 @@ def test_relative_import_outside_the_sources_is_ignored(tree):
 
 def test_names_file_and_line_of_a_syntax_error(tree):
     write(tree, {"src/pack/e.py": "x = 1\ny = (\n"})
-    with pytest.raises(PipelineError, match=r"e\.py:2: not Python"):
+    with pytest.raises(ReportError, match=r"e\.py:2: not Python"):
         closure(tree / "notebook.py", tree / "src")
 
 
