@@ -8,6 +8,7 @@ in `<data class="echobook-volatile">`, so that two runs can be compared byte for
 """
 
 import html
+import math
 import re
 from collections.abc import Sequence
 
@@ -72,8 +73,15 @@ def badge(verdict: Verdict) -> str:
 
 
 def figure(value: float, digits: int = 3) -> str:
-    """Return a number with `digits` decimals, or in significant digits where that would show only zeros."""
-    text = f"{value:.{digits}f}" if value == 0 or abs(value) >= 10.0**-digits else f"{value:.2g}"
+    """Return a number with `digits` decimals below 1, and fewer above: 0.052, 1.53, 14.6, 3,047.
+
+    Where that would show only zeros there are two significant digits; zero is 0.
+    """
+    if value == 0:
+        return "0"
+    size = abs(value)
+    places = digits if size < 1 else max(0, digits - 1 - math.floor(math.log10(size)))
+    text = f"{value:,.{places}f}" if size >= 10.0**-digits else f"{value:.2g}"
     return text.replace("-", "−")
 
 
