@@ -233,5 +233,6 @@ class Chapter:
             missing = [name for name in statement.metrics if name not in results.metrics]
             if missing:
                 raise ReportError(
-                    f"{self.slug}, {statement.id}: this run did not record {', '.join(missing)}"
+                    f"{self.slug}, {statement.kind} {statement.id}: this run did not record "
+                    f"{', '.join(missing)}"
                 )

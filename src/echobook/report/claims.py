@@ -7,7 +7,7 @@ was touched after results. The page book/claims-format.md explains each field wi
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import pydantic
 
@@ -61,6 +61,7 @@ class Finding(Strict):
     tests must hold, or any of them (with Holm's correction). `stands_on`: tests that alone can refute it.
     """
 
+    kind: ClassVar[str] = "finding"
     id: Identity
     statement: str
     anchor: Anchor
@@ -94,6 +95,7 @@ class Finding(Strict):
 class Check(Strict):
     """A property that our own code must have, in every seed."""
 
+    kind: ClassVar[str] = "check"
     id: Identity
     statement: str
     anchor: Anchor

@@ -183,12 +183,12 @@ def judge_check(check: Check, results: Sequence[Results]) -> CheckOutcome:
 
 
 @contextmanager
-def _about(slug: str, identity: str) -> Iterator[None]:
+def _about(slug: str, statement: Finding | Check) -> Iterator[None]:
     """Put chapter and id before the message of what cannot be judged."""
     try:
         yield
     except ReportError as error:
-        raise type(error)(f"{slug}: {identity}: {error}") from error
+        raise type(error)(f"{slug}: {statement.kind} {statement.id}: {error}") from error
 
 
 def judge_findings(claims: Claims, results: Sequence[Results]) -> list[FindingOutcome]:
@@ -199,7 +199,7 @@ def judge_findings(claims: Claims, results: Sequence[Results]) -> list[FindingOu
     """
     outcomes = []
     for finding in claims.findings:
-        with _about(claims.slug, finding.id):
+        with _about(claims.slug, finding):
             outcomes.append(judge_finding(finding, results))
     return outcomes
 
@@ -208,6 +208,6 @@ def judge_checks(claims: Claims, results: Sequence[Results]) -> list[CheckOutcom
     """Return the outcome of every check, in the order of the file; errors as in `judge_findings`."""
     outcomes = []
     for check in claims.checks:
-        with _about(claims.slug, check.id):
+        with _about(claims.slug, check):
             outcomes.append(judge_check(check, results))
     return outcomes
