@@ -133,8 +133,8 @@ def strip(boards: Sequence[Board], address: Address) -> str:
     seen = frame[["effect_ratio", "ratio_low", "ratio_high"]].to_numpy(dtype=float).ravel()
     span = span_of([float(value) for value in seen if not math.isnan(value)], least=LEAST, most=MOST)
     rows = "".join(strip_row(row, span, address, anchors) for _, row in frame.iterrows())
-    numbers = [half / 2 for half in range(math.ceil(2 * span.left), math.floor(2 * span.right) + 1)]
-    scale = axis(span, numbers, [(0, "middle", "no effect"), (1, "middle", "the paper's")])
+    numbers = range(math.ceil(span.left), math.floor(span.right) + 1)
+    scale = axis(span, numbers, [(0, "end", "no effect"), (1, "start", "the paper's")])
     legend = "".join(f"<li>{sample(name)} {name}</li>" for name in KINDS)
     return (
         f'<figure class="echobook-forest" aria-label="{html.escape(strip_text(frame))}"><figcaption>'
