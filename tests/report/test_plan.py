@@ -175,7 +175,7 @@ def test_text_of_a_plan(make, claims):
         "small-talk: 3 pilot runs of profile public, 1.0 CPU minutes each; seeds for 80% power",
         "C1 gain: 0.03 ± 0.0248 points, holds",
         f"    at an effect of 0.04 (the paper's): {seeds} seeds, {seeds:.1f} CPU minutes",
-        f"1 tests, 0 undecided; {seeds} seeds for all within reach, {seeds:.1f} CPU minutes",
+        f"1 test, 0 undecided; {seeds} seeds for all within reach, {seeds:.1f} CPU minutes",
     ]
 
 
@@ -186,7 +186,7 @@ def test_text_without_a_number_says_why(make, claims):
     assert lines[1:] == [
         "C1 gain: 0.02 ± – points, undecided",
         "    at an effect of 0.04 (the paper's): one run shows no spread between seeds; run two or more",
-        "1 tests, 1 undecided",
+        "1 test, 1 undecided",
     ]
     bare = [make({"other": 1.0}, seed=seed) for seed in (0, 1)]
     lines = plan_text(claims, plan_tests(claims, bare), bare).split("\n")

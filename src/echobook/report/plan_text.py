@@ -43,7 +43,7 @@ def plan_text(claims: Claims, plans: Sequence[TestPlan], results: Sequence[Resul
     )
     known = [plan.seeds for plan in plans if plan.seeds is not None]
     open_tests = sum(plan.decision == "undecided" for plan in plans)
-    last = f"{len(plans)} tests, {open_tests} undecided"
+    last = f"{len(plans)} test{'' if len(plans) == 1 else 's'}, {open_tests} undecided"
     if known:
         last += f"; {max(known)} seeds for all within reach, {_span(max(known) * minutes)}"
     return "\n".join([first, *(plan_line(plan, minutes) for plan in plans), last])
