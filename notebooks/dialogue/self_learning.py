@@ -363,6 +363,9 @@ def noted(group, setting, got):
 # ## Results
 
 # %% tags=["hide-input"]
+chapter.forest_plot()
+
+# %% tags=["hide-input"]
 chapter.claims_table()
 
 # %% [markdown]

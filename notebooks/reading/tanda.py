@@ -310,6 +310,9 @@ chapter.table(
 # ## Results
 
 # %% tags=["hide-input"]
+chapter.forest_plot()
+
+# %% tags=["hide-input"]
 encoder = SentenceEncoder() if corpus != "generated" else None
 untrained, found = {}, {}
 for target in material.targets:

@@ -471,6 +471,9 @@ for name, one in loads.items():
 # ## Results
 
 # %% tags=["hide-input"]
+chapter.forest_plot()
+
+# %% tags=["hide-input"]
 chapter.claims_table()
 
 # %% [markdown]

@@ -556,7 +556,11 @@ _ = chapter.record(
 
 # %% [markdown]
 # ## Results
-#
+
+# %% tags=["hide-input"]
+chapter.forest_plot()
+
+# %% [markdown]
 # (contextual-asr-c2)=
 # (contextual-asr-c3)=
 # (contextual-asr-c4)=

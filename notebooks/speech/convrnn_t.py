@@ -323,7 +323,11 @@ chapter.table(
 
 # %% [markdown]
 # ## Results
-#
+
+# %% tags=["hide-input"]
+chapter.forest_plot()
+
+# %% [markdown]
 # (convrnn-t-c1)=
 # **C1**: {verdict}`convrnn-t:C1` · recorded WER on held-out speakers in noise: ConvRNN-T
 # {result}`convrnn-t:wer/unseen-noisy/convrnn-t|.3f` {interval}`convrnn-t:wer/unseen-noisy/convrnn-t|.3f`, LSTM RNN-T

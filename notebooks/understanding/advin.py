@@ -317,7 +317,11 @@ pool_size = len(view.part("test", split.novel, cap=pool_cap)[1])
 
 # %% [markdown]
 # ## Results
-#
+
+# %% tags=["hide-input"]
+chapter.forest_plot()
+
+# %% [markdown]
 # ### Stage I
 # (advin-c1)=
 # **C1**: {verdict}`advin:C1` · recorded AUROC of the softmax threshold {result}`advin:novelty/auroc/msp|.3f`, with HWU64 stand-ins
