@@ -65,6 +65,10 @@ class Federation:
         return (2 * self.m + self.selection.queried(m=self.m)) * self.model.size * FLOAT_BYTES
 
 
+class Diverged(ValueError):
+    """The weights are no longer finite."""
+
+
 class ShardTask(NamedTuple):
     """What a worker needs for its share of a round."""
 
@@ -116,7 +120,8 @@ def run_round(
         shards: into how many tasks the chosen devices are cut, at least 1.
 
     Raises:
-        ValueError: more devices asked than there are, weights that do not sum to one, diverged weights.
+        ValueError: more devices asked than there are, weights that do not sum to one.
+        Diverged: the round ended with weights that are not finite.
     """
     check_number(federation.m, fleet.clients)
     rng = np.random.default_rng((seed, number, 0))
@@ -133,10 +138,11 @@ def run_round(
         _task(federation, fleet, theta, chosen[part], weights[part], (seed, number))
         for part in np.array_split(np.arange(len(chosen)), min(shards, len(chosen)))
     ]
-    update = sum(mapper(shard_update, tasks))
-    new = (theta + federation.server_rate * update).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is refused below
+        update = sum(mapper(shard_update, tasks))
+        new = (theta + federation.server_rate * update).astype(np.float32)
     if not np.isfinite(new).all():
-        raise ValueError(
+        raise Diverged(
             f"round {number}: the weights diverged; try a lower learning rate than {federation.local.rate}"
         )
     return State(number, new, chosen, int(counts.sum()) * federation.local.epochs)
