@@ -9,7 +9,7 @@ What is dropped is counted.
 import csv
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -61,8 +61,15 @@ def load_posts(folder: Path, *, sites: int = 20) -> Posts:
     again = pd.DataFrame({"user": frame["user"], "text": frame["text"].str.lower()}).duplicated()
     dropped["same title by the same author"] = int(again.sum())
     frame = frame[~again].drop(columns="id").reset_index(drop=True)
-    use = public_use("hackernews", {"posts": len(frame)}, FILES)
-    return Posts(frame, use, dict(dropped))
+    return Posts(frame, _use(len(frame)), dict(dropped))
+
+
+def _use(posts: int) -> DatasetUse:
+    """One data set of two repositories: both commits are its version."""
+    parts = [public_use("hackernews", {"posts": posts}, [name]) for name in FILES]
+    whole = public_use("hackernews", {"posts": posts}, FILES)
+    version = " and ".join(part.version for part in parts)
+    return replace(whole, version=version, source=" and ".join(part.source for part in parts))
 
 
 def read_posts(path: Path) -> list[dict[str, object]]:
