@@ -15,13 +15,14 @@ from echobook.papers.federated_nlu.evaluation import TestSet
 from echobook.papers.federated_nlu.material import PeriodWorld, Texts, World, simulated_world
 from echobook.papers.federated_nlu.method import Arm, learn_over_periods, pooled_up_to
 from echobook.papers.federated_nlu.rates import chosen_rate
-from echobook.papers.federated_nlu.training import Budget, Curve, train_arm
+from echobook.papers.federated_nlu.training import Budget, Curve, centralised, train_arm
 
 # What differs between the simulated worlds: the devices' mixes of intents, and how heavy devices differ.
 WORLDS: dict[str, Mapping[str, float]] = {
     "mixed": {"skew": 0.3},
     "iid": {"skew": 0.0},
     "atypical": {"skew": 0.3, "atypical": 0.8},
+    "personal": {"skew": 0.03},
 }
 MAIN = ("uniform-n", "uniform-equal", "activity-n", "activity-equal")
 FURTHER = ("half-corrected", "activity-corrected", "top-m", "power-of-choice", "fedprox", "shuffled")
@@ -187,14 +188,74 @@ def _curve(found: list[tuple[int, int, np.ndarray, np.ndarray]]) -> PeriodCurve:
     return PeriodCurve(np.array(rounds), np.array(period), np.stack(scores), np.stack(weights))
 
 
-def local_only(
-    world: World, dealt_mixes: Float[np.ndarray, "C G"], *, rate: float, epochs: int, devices: int, seed: int
-) -> float:
-    """Accuracy of devices that learn alone, each on its own mix of intents: mean over a sample of devices."""
+def local_only(world: World, *, rate: float, epochs: int, devices: int, seed: int) -> Float[np.ndarray, " G"]:
+    """Item scores of a sample of devices that learn alone, averaged over the devices.
+
+    In worlds whose items are intents only: every device is asked about every intent.
+    """
     model, fleet, rng = world.model, world.fleet, np.random.default_rng((seed, 5))
-    local, found = LocalTraining(rate, epochs), []
-    for device in rng.choice(fleet.clients, min(devices, fleet.clients), replace=False):
+    local, found = LocalTraining(rate, epochs), np.zeros(len(world.test.sizes))
+    chosen = rng.choice(fleet.clients, min(devices, fleet.clients), replace=False)
+    for device in chosen:
         rows = fleet.rows_of(int(device))
         theta = local.train(model, model.start(seed), fleet.features[rows], fleet.labels[rows], rng)
-        found.append(world.test.by_item(world.test.correct(model, theta)) @ dealt_mixes[device])
-    return float(np.mean(found))
+        found += world.test.by_item(world.test.correct(model, theta))
+    return found / len(chosen)
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One setting that is turned while all others stay: of the devices, or of the budget."""
+
+    name: str
+    values: tuple[float, ...]
+
+    def turned(self, value: float, at: Points) -> tuple[dict[str, float], Points]:
+        """Changes of the devices' settings, and the points to compare at."""
+        if self.name in ("m", "epochs"):
+            return {}, replace(at, budget=replace(at.budget, **{self.name: int(value)}))
+        return {self.name: value}, at
+
+
+KNOBS = (
+    Knob("tail", (0.0, 0.75, 1.5, 2.25)),
+    Knob("skew", (0.0, 1.0, 0.3, 0.03)),
+    Knob("atypical", (0.0, 0.4, 0.8)),
+    Knob("m", (5.0, 10.0, 20.0, 40.0)),
+    Knob("epochs", (1.0, 2.0, 4.0)),
+)
+
+
+def sweep(
+    knob: Knob, texts: Texts, at: Points, *, rates: str, devices: int, seed: int
+) -> list[dict[str, float | str]]:
+    """Gain of activity-equal over uniform-n at each value of a knob: early and late, for all and balanced."""
+    rows: list[dict[str, float | str]] = []
+    for value in knob.values:
+        changes, here = knob.turned(value, at)
+        world = build_world("mixed", texts, seed=seed, devices=devices, **changes)  # type: ignore[arg-type]
+        curves = run_arms(world, ("uniform-n", "activity-equal"), here, rates=rates, seed=seed)
+        for weighting in ("all", "balanced"):
+            for point, number in at.named.items():
+                ends = [world.test.accuracy(c.at_round(number), weighting) for c in curves.values()]
+                rows.append(
+                    {
+                        "knob": knob.name,
+                        "value": value,
+                        "test": weighting,
+                        "point": point,
+                        "gain": ends[1] - ends[0],
+                    }
+                )
+    return rows
+
+
+def reference_scores(
+    world: World, *, rate: float, epochs: int, seed: int
+) -> dict[str, Float[np.ndarray, " G"]]:
+    """Ceiling and floor: trained in one place, and always the commonest class."""
+    commonest = int(np.bincount(world.fleet.labels[world.fleet.rows]).argmax())
+    return {
+        "one-place": centralised(world, rate=rate, epochs=epochs, batch=16, seed=seed),
+        "commonest-class": world.test.by_item(world.test.y == commonest),
+    }
