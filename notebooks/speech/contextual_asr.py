@@ -483,7 +483,7 @@ def beside(name):
     return {"system": name, "this build": now} | dict(zip(("recorded", "low", "high"), figures, strict=True))
 
 
-article = next(claim.printed for claim in chapter.claims.claims if claim.id == "C1")
+article = chapter.claims.finding("C1").printed
 printed = {"system": "the article", "recorded": -article.value}
 frame = pd.DataFrame([printed, *(beside(name) for name in replies if name != "none")])
 chapter.table(

@@ -11,23 +11,55 @@ from echobook.report.results import Cost, Environment, Metric, Results
 CLAIMS = """
 slug: small-talk
 paper: someone2020small
-claims:
+findings:
 - id: C1
   statement: The new way beats the old one.
   anchor: small-talk-c1
+  origin: paper
   printed: {value: 2.0, unit: points, text: "2.0 points", source: abstract, provenance: read}
   tests:
   - name: gain
+    words: gain over the old way
     metric: score/new
     against: score/old
     comparison: difference
-    reproduced: {all: [{quantity: estimate, is: ">=", value: 0.02}, {quantity: low, is: ">", value: 0}]}
-    not_reproduced: {any: [{quantity: estimate, is: "<", value: 0.02}]}
+    unit: points
+    direction: above
+    bound: 0
+    smallest_effect: 0.02
+    paper_effect: 0.04
+    resampling: {unit: seeds}
+    differs: The way alone.
+    otherwise: Nothing that we know of.
 - id: C2
   statement: It scales to < 1 s.
   anchor: small-talk-c2
+  origin: paper
   printed: {value: null, unit: s, text: no figure, source: abstract, provenance: recalled}
   not_testable: The live system is not public.
+checks:
+- id: K1
+  statement: No score is above 1.
+  anchor: small-talk-k1
+  tests:
+  - {name: at-most-one, words: old, metric: score/old, comparison: value, unit: points, is: <=, value: 1}
+fidelity:
+  data: {grade: same, words: the paper's own}
+  model: {grade: smaller, words: a tenth}
+  training: {grade: stand-in, words: least squares}
+  evaluation: {grade: same, words: the same}
+  details: {grade: inferred, words: not told}
+coverage:
+- {kind: component, part: the new way, status: done}
+- {kind: baseline, part: a large model, status: absent, why: not public}
+plan:
+  profile: public
+  pilot_seeds: [1000, 1001]
+  seeds: 3
+  minutes: 0.5
+  tests:
+  - {finding: C1, test: gain, effect: 0.04, seed_spread: 0.01, seeds_needed: 3}
+touched_after_results: []
 """
 
 

@@ -30,7 +30,7 @@ from echobook.report.figures import figure_style, palette
 from echobook.report.results import Cost, Dataset
 from echobook.report.source import show_source
 from echobook.report.tables import table
-from echobook.report.verdicts import VERDICTS, TestOutcome, judge_claims
+from echobook.report.verdicts import VERDICTS, TestOutcome, judge_checks, judge_findings
 from echobook.sphinx.rows import minutes_text
 
 
@@ -88,6 +88,7 @@ def test_every_verdict_has_the_class_the_stylesheet_knows():
         "reproduced": "verdict-reproduced",
         "partly reproduced": "verdict-partly",
         "not reproduced": "verdict-not",
+        "undecided": "verdict-undecided",
         "not testable here": "verdict-untestable",
         "not yet recorded": "verdict-pending",
     }
@@ -111,31 +112,17 @@ def test_no_range_from_one_end():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({}, "gain in all: 0.500 points [0.100, 0.900], 2 seeds"),
-        ({"seeds": (3,), "low": None, "high": None}, "gain in all: 0.500 points, 1 seed"),
-        ({"unit": ""}, "gain in all: 0.500 [0.100, 0.900], 2 seeds"),
-        ({"estimate": -0.25, "low": -0.5}, "gain in all: −0.250 points [−0.500, 0.900], 2 seeds"),
+        ({}, "gain over the old way: 0.500 points [0.100, 0.900], 2 seeds"),
+        ({"seeds": (3,), "low": None, "high": None}, "gain over the old way: 0.500 points, 1 seed"),
+        ({"unit": ""}, "gain over the old way: 0.500 [0.100, 0.900], 2 seeds"),
+        ({"estimate": -0.25, "low": -0.5}, "gain over the old way: −0.250 points [−0.500, 0.900], 2 seeds"),
     ],
 )
-def test_figure_of_a_test(fields, text):
-    outcome = TestOutcome(
-        **{
-            "name": "gain-in-all",
-            "estimate": 0.5,
-            "low": 0.1,
-            "high": 0.9,
-            "level": 0.95,
-            "standard_errors": 1.0,
-            "p_value": None,
-            "share_of_seeds": 1.0,
-            "seeds": (0, 1),
-            "values": (0.4, 0.6),
-            "unit": "points",
-            "verdict": "reproduced",
-            **fields,
-        }
-    )
-    assert outcome_text(outcome) == text
+def test_figure_of_a_test(claims_text, fields, text):
+    test = parse_claims(claims_text, "x.yml").findings[0].tests[0]
+    test = test.model_copy(update={"unit": fields.pop("unit", "points")})
+    shown = {"estimate": 0.5, "low": 0.1, "high": 0.9, "seeds": (0, 1), "values": (0.4, 0.6), **fields}
+    assert outcome_text(TestOutcome(test=test, decision="holds", **shown)) == text
 
 
 def stamped(results):
@@ -205,15 +192,18 @@ def test_cost_is_the_mean_time_and_the_largest_memory(make):
 def test_box_says_how_many_runs_are_behind_it(make, claims_text, count, said):
     claims = parse_claims(claims_text, "x.yml")
     results = [make(seed=seed) for seed in range(count)]
-    box = verdict_box(judge_claims(claims, results), results)
+    box = verdict_box(judge_findings(claims, results), judge_checks(claims, results), results)
     assert f"Verdicts ({said})" in repr(box).replace("( ", "(").replace(" )", ")")
     soup = BeautifulSoup(box.markup, "html.parser")
     assert [(link["href"], link.get_text()) for link in soup.find_all("a")] == [
         ("#small-talk-c1", "C1"),
         ("#small-talk-c2", "C2"),
+        ("#small-talk-k1", "K1"),
     ]
     assert soup.find_all("li")[1].get_text() == "– not testable here C2 It scales to < 1 s."
-    assert soup.find_all("p")[1].get_text() == cost_text(results)
+    checked = "✓ passed" if count else "… not yet recorded"
+    assert soup.find_all("li")[2].get_text() == f"{checked} K1 No score is above 1."
+    assert soup.find_all("p")[-1].get_text() == cost_text(results)
 
 
 def test_html_escapes_and_prints_as_text():

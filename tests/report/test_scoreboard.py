@@ -47,8 +47,8 @@ def test_rows_with_record_and_build(checkout, make, head):
     recorded(checkout, make, head)
     built(checkout, make({"score/new": 0.7, "score/old": 0.5}, profile="default"))
     first, _ = scoreboard(checkout)
-    assert first.recorded == "gain: 0.110 points [0.085, 0.135], 3 seeds"
-    assert first.build == "gain: 0.200 points, 1 seed"
+    assert first.recorded == "gain over the old way: 0.110 points [0.085, 0.135], 3 seeds"
+    assert first.build == "gain over the old way: 0.200 points, 1 seed"
     assert (first.seeds, first.verdict) == (3, "reproduced")
 
 
@@ -76,6 +76,7 @@ def test_totals_and_short_form(checkout, make, head):
         "reproduced": 1,
         "partly reproduced": 0,
         "not reproduced": 0,
+        "undecided": 0,
         "not testable here": 1,
         "not yet recorded": 0,
     }
@@ -122,15 +123,28 @@ def test_table_of_claims_before_any_record(checkout, make):
     assert list(frame["claim"]) == [
         '<a href="#small-talk-c1">C1</a> The new way beats the old one.',
         '<a href="#small-talk-c2">C2</a> It scales to &lt; 1 s.',
+        '<a href="#small-talk-k1">K1</a> No score is above 1.',
     ]
     cells = columns(frame)
     badges = [BeautifulSoup(cell, "html.parser").span for cell in cells.pop("verdict")]
-    assert [badge["class"][1] for badge in badges] == ["verdict-pending", "verdict-untestable"]
-    assert [badge.get_text() for badge in badges] == ["… not yet recorded", "– not testable here"]
+    assert [badge["class"][1] for badge in badges] == [
+        "verdict-pending",
+        "verdict-untestable",
+        "check-pending",
+    ]
+    assert [badge.get_text() for badge in badges] == [
+        "… not yet recorded",
+        "– not testable here",
+        "… not yet recorded",
+    ]
     assert cells == {
-        "paper": ["2.0 points", "no figure (recalled)"],
-        "recorded (95 % interval)": ["not yet recorded", "The live system is not public."],
-        "this run": ["–", "–"],
+        "paper": ["2.0 points", "no figure (recalled)", "a check"],
+        "recorded (95 % interval)": [
+            "not yet recorded",
+            "The live system is not public.",
+            "not yet recorded",
+        ],
+        "this run": ["–", "–", "–"],
     }
 
 
@@ -141,11 +155,17 @@ def test_table_of_claims_sets_the_record_beside_this_run(checkout, make):
         claims_frame(claims, old, [make({"score/new": 0.1, "score/old": 0.5}, profile="default")])
     )
     assert shown["recorded (95 % interval)"] == [
-        "gain: 0.110 points [0.085, 0.135], 3 seeds",
+        "gain over the old way: 0.110 points [0.085, 0.135], 3 seeds",
         "The live system is not public.",
+        "old: 0.500 points (&lt;= 1.000)",
     ]
-    assert shown["this run"] == ["gain: −0.400 points, 1 seed", "–"]
-    assert ["verdict-reproduced" in cell for cell in shown["verdict"]] == [True, False]
+    assert shown["this run"] == [
+        "gain over the old way: −0.400 points, 1 seed",
+        "–",
+        "old: 0.500 points (&lt;= 1.000)",
+    ]
+    assert ["verdict-reproduced" in cell for cell in shown["verdict"]] == [True, False, False]
+    assert "check-passed" in shown["verdict"][2]
 
 
 def test_text_of_the_claims_cannot_break_the_table(checkout, make, claims_text):
@@ -159,19 +179,18 @@ def test_text_of_the_claims_cannot_break_the_table(checkout, make, claims_text):
 def test_a_figure_with_any_measured_time_in_it_is_marked_as_changing(checkout, make, timed):
     claims = load_claims(checkout, "small-talk")
     values = {"score/new": 0.6, "score/old": 0.5, "other": 1.0}
-    mark = '<data class="echobook-volatile" value="">gain: 0.100 points, 1 seed</data>'
-    assert columns(claims_frame(claims, [], [make(values, timing=(timed,))]))["this run"] == [mark, "–"]
+    mark = '<data class="echobook-volatile" value="">gain over the old way: 0.100 points, 1 seed</data>'
+    assert columns(claims_frame(claims, [], [make(values, timing=(timed,))]))["this run"][:2] == [mark, "–"]
     plain = columns(claims_frame(claims, [], [make(values, timing=("other",))]))
-    assert plain["this run"] == ["gain: 0.100 points, 1 seed", "–"]
+    assert plain["this run"][:2] == ["gain over the old way: 0.100 points, 1 seed", "–"]
 
 
 def test_figures_of_several_tests_stand_one_after_the_other(make, claims_text):
-    more = """  - {name: new-alone, metric: score/new, comparison: value,
-     reproduced: {all: [{quantity: estimate, is: ">", value: 0}]},
-     not_reproduced: {all: [{quantity: estimate, is: "<", value: 0}]}}
+    more = """  - {name: new-alone, words: new alone, metric: score/new, comparison: value, unit: points,
+     direction: above, bound: 0, smallest_effect: 0, resampling: {unit: seeds}}
 - id: C2"""
     claims = parse_claims(claims_text.replace("- id: C2", more), "x.yml")
-    both = "gain: 0.100 points, 1 seed; new alone: 0.600 points, 1 seed"
+    both = "gain over the old way: 0.100 points, 1 seed; new alone: 0.600 points, 1 seed"
     assert this_run(claims, [make()]) == [both, ""]
     assert this_run(claims, [make({"score/new": 0.6})]) == ["", ""]
     assert this_run(claims, []) == ["", ""]
@@ -199,7 +218,7 @@ def test_a_build_never_gives_a_verdict_beside_a_record(checkout, make, head):
     recorded(checkout, make, head)
     built(checkout, make({"score/new": 0.1, "score/old": 0.5}, profile="default"))
     assert scoreboard(checkout)[0].verdict == "reproduced"
-    assert scoreboard(checkout)[0].build == "gain: −0.400 points, 1 seed"
+    assert scoreboard(checkout)[0].build == "gain over the old way: −0.400 points, 1 seed"
 
 
 def test_chapters_come_in_the_order_of_their_names_or_as_asked(checkout, claims_text):

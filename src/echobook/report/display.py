@@ -1,25 +1,28 @@
 """HTML for pages: verdict badges, the verdict box, the provenance stamp. Text and shape carry the meaning,
 never colour alone; colours come from the book's stylesheet, for light and dark, by these classes:
 
-`echobook-verdict` with one of `verdict-reproduced`, `verdict-partly`, `verdict-not`, `verdict-untestable`,
-`verdict-pending` (badge); `echobook-verdict-box`; `echobook-stamp`. Figures that change from run to run
-(seconds, memory, dates) stand in `<data class="echobook-volatile">`, so that two runs can be compared byte
-for byte.
+`echobook-verdict` with one of `verdict-reproduced`, `verdict-partly`, `verdict-not`, `verdict-undecided`,
+`verdict-untestable`, `verdict-pending`, for checks `check-passed`, `check-failed`, `check-pending` (badge);
+`echobook-verdict-box`; `echobook-stamp`. Figures that change from run to run (seconds, memory, dates) stand
+in `<data class="echobook-volatile">`, so that two runs can be compared byte for byte.
 """
 
 import html
+import math
 import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from echobook.report.claims import Check, Finding
 from echobook.report.results import Dataset, Results
-from echobook.report.verdicts import ClaimOutcome, TestOutcome, Verdict
+from echobook.report.verdicts import CheckOutcome, CheckTestOutcome, FindingOutcome, TestOutcome, Verdict
 
 CLASSES: dict[Verdict, str] = {
     "reproduced": "verdict-reproduced",
     "partly reproduced": "verdict-partly",
     "not reproduced": "verdict-not",
+    "undecided": "verdict-undecided",
     "not testable here": "verdict-untestable",
     "not yet recorded": "verdict-pending",
 }
@@ -27,8 +30,14 @@ SIGNS: dict[Verdict, str] = {
     "reproduced": "✓",
     "partly reproduced": "◐",
     "not reproduced": "✗",
+    "undecided": "?",
     "not testable here": "–",
     "not yet recorded": "…",
+}
+CHECKED: dict[bool | None, tuple[str, str, str]] = {
+    True: ("✓", "passed", "check-passed"),
+    False: ("✗", "failed", "check-failed"),
+    None: ("…", "not yet recorded", "check-pending"),
 }
 _VOLATILE = re.compile(r'(<data class="echobook-volatile"[^>]*>).*?(</data>)', re.DOTALL)
 
@@ -64,8 +73,15 @@ def badge(verdict: Verdict) -> str:
 
 
 def figure(value: float, digits: int = 3) -> str:
-    """Return a number with `digits` decimals, or in significant digits where that would show only zeros."""
-    text = f"{value:.{digits}f}" if value == 0 or abs(value) >= 10.0**-digits else f"{value:.2g}"
+    """Return a number with `digits` decimals below 1, and fewer above: 0.052, 1.53, 14.6, 3,047.
+
+    Where that would show only zeros there are two significant digits; zero is 0.
+    """
+    if value == 0:
+        return "0"
+    size = abs(value)
+    places = digits if size < 1 else max(0, digits - 1 - math.floor(math.log10(size)))
+    text = f"{value:,.{places}f}" if size >= 10.0**-digits else f"{value:.2g}"
     return text.replace("-", "−")
 
 
@@ -77,14 +93,27 @@ def range_text(low: float | None, high: float | None, digits: int = 3) -> str:
 
 
 def outcome_text(outcome: TestOutcome, digits: int = 3) -> str:
-    """Return a test's figure: name, estimate, unit, interval, number of seeds."""
+    """Return a test's figure: words, estimate, unit, interval, number of seeds."""
     count = len(outcome.seeds)
     unit = f" {outcome.unit}" if outcome.unit else ""
     interval = range_text(outcome.low, outcome.high, digits)
     return (
-        f"{outcome.name.replace('-', ' ')}: {figure(outcome.estimate, digits)}{unit}{interval}, "
+        f"{outcome.words}: {figure(outcome.estimate, digits)}{unit}{interval}, "
         f"{count} seed{'' if count == 1 else 's'}"
     )
+
+
+def check_text(outcome: CheckTestOutcome) -> str:
+    """Return the figure of a check's test: words, the value furthest from its limit, unit, the limit."""
+    unit = f" {outcome.test.unit}" if outcome.test.unit else ""
+    relation, limit = outcome.test.limit
+    return f"{outcome.test.words}: {figure(outcome.worst)}{unit} ({relation} {figure(limit)})"
+
+
+def check_badge(passed: bool | None) -> str:
+    """Return whether a check passed as a badge: sign and words."""
+    sign, words, kind = CHECKED[passed]
+    return f'<span class="echobook-verdict {kind}"><span aria-hidden="true">{sign}</span> {words}</span>'
 
 
 def cost_text(results: Sequence[Results]) -> str:
@@ -98,15 +127,17 @@ def cost_text(results: Sequence[Results]) -> str:
     return f"Cost of one recorded run: {cpu:,.0f} CPU-s, {memory:,.0f} MiB of memory{trained}."
 
 
-def verdict_box(outcomes: Sequence[ClaimOutcome], results: Sequence[Results]) -> Html:
-    """Return the box that opens a chapter: one line a claim with its verdict, then what a run costs."""
-    lines = []
-    for outcome in outcomes:
-        claim = outcome.claim
-        lines.append(
-            f'<li>{badge(outcome.verdict)} <a href="#{claim.anchor}">{html.escape(claim.id)}</a> '
-            f"{html.escape(claim.statement)}</li>"
-        )
+def _box_line(mark: str, statement: Finding | Check) -> str:
+    link = f'<a href="#{statement.anchor}">{html.escape(statement.id)}</a>'
+    return f"<li>{mark} {link} {html.escape(statement.statement)}</li>"
+
+
+def verdict_box(
+    findings: Sequence[FindingOutcome], checks: Sequence[CheckOutcome], results: Sequence[Results]
+) -> Html:
+    """Return the box that opens a chapter: one line a finding and check, then what a run costs."""
+    lines = [_box_line(badge(outcome.verdict), outcome.finding) for outcome in findings]
+    checked = [_box_line(check_badge(outcome.passed), outcome.check) for outcome in checks]
     seeds = (
         f"{len(results)} recorded public run{'' if len(results) == 1 else 's'}"
         if results
@@ -115,7 +146,8 @@ def verdict_box(outcomes: Sequence[ClaimOutcome], results: Sequence[Results]) ->
     return Html(
         '<section class="echobook-verdict-box" aria-label="Verdicts">'
         f"<p><strong>Verdicts</strong> ({seeds})</p><ul>{''.join(lines)}</ul>"
-        f"<p>{cost_text(results)}</p></section>"
+        + (f"<p><strong>Checks</strong></p><ul>{''.join(checked)}</ul>" if checked else "")
+        + f"<p>{cost_text(results)}</p></section>"
     )
 
 

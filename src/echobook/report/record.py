@@ -10,7 +10,7 @@ from echobook.report.errors import ResultsError
 from echobook.report.paths import check_profile, check_slug, repository_root, seed_file
 from echobook.report.records import check_recordable, declared_seeds, load_seeds
 from echobook.report.results import Results, dumps, read_results, write_results
-from echobook.report.verdicts import judge_claims
+from echobook.report.verdicts import judge_checks, judge_findings
 
 
 def record(
@@ -78,7 +78,8 @@ def _validated(
     commits = sorted({result.environment.closure_sha256 for result in results})
     if len(commits) > 1:
         raise ResultsError(f"{folder}: the seeds ran on {len(commits)} different states of the sources")
-    judge_claims(load_claims(root, slug), results)
+    claims = load_claims(root, slug)
+    judge_findings(claims, results), judge_checks(claims, results)
     return results
 
 

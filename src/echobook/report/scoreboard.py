@@ -8,12 +8,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from echobook.report.claims import Claim, Claims, Printed, load_claims
-from echobook.report.display import SIGNS, badge, outcome_text, volatile
+from echobook.report.claims import Check, Claims, Finding, Printed, load_claims
+from echobook.report.display import SIGNS, badge, check_badge, check_text, outcome_text, volatile
 from echobook.report.paths import results_folder
 from echobook.report.records import SEED_NAME, load_recorded, same_shape
 from echobook.report.results import Results, read_results
-from echobook.report.verdicts import VERDICTS, ClaimOutcome, Verdict, judge_claims
+from echobook.report.verdicts import (
+    VERDICTS,
+    CheckOutcome,
+    FindingOutcome,
+    Verdict,
+    judge_check,
+    judge_checks,
+    judge_finding,
+    judge_findings,
+)
 
 
 @dataclass(frozen=True)
@@ -37,51 +46,65 @@ def printed_text(printed: Printed) -> str:
     return f"{printed.text}{known}"
 
 
-def outcome_figures(outcome: ClaimOutcome, digits: int = 3) -> str:
-    """Return the figures of all tests of a claim, one after the other."""
+def outcome_figures(outcome: FindingOutcome, digits: int = 3) -> str:
+    """Return the figures of all tests of a finding, one after the other."""
     return "; ".join(outcome_text(test, digits) for test in outcome.tests)
 
 
+def check_figures(outcome: CheckOutcome) -> str:
+    """Return the figures of all tests of a check, one after the other."""
+    return "; ".join(check_text(test) for test in outcome.tests)
+
+
 def claims_frame(claims: Claims, recorded: Sequence[Results], build: Sequence[Results]) -> pd.DataFrame:
-    """Return the chapter's table of claims, cells in HTML; `build` are the results of the run at hand.
+    """Return the chapter's table of findings and checks in HTML; `build` are the results of the run at hand.
 
     Figures of this run that depend on the machine's speed are marked as volatile.
     """
-    ours = judge_claims(claims, recorded)
     rows = []
-    for outcome, now in zip(ours, this_run(claims, build), strict=True):
-        reason, figures = outcome.claim.not_testable, outcome_figures(outcome)
-        rows.append(
-            {
-                "claim": claim_link(outcome.claim),
-                "paper": html.escape(printed_text(outcome.claim.printed)),
-                "recorded (95 % interval)": html.escape(figures or reason or "not yet recorded"),
-                "this run": volatile(now) if _timed(outcome.claim, build) else html.escape(now or "–"),
-                "verdict": badge(outcome.verdict),
-            }
-        )
+    for outcome, now in zip(judge_findings(claims, recorded), this_run(claims, build), strict=True):
+        reason, figures = outcome.finding.not_testable, outcome_figures(outcome)
+        said = figures or reason or "not yet recorded"
+        printed = printed_text(outcome.finding.printed)
+        rows.append(_cells(outcome.finding, printed, said, now, badge(outcome.verdict), build))
+    for checked in judge_checks(claims, recorded):
+        now = check_figures(judge_check(checked.check, _with(checked.check, build)))
+        said = check_figures(checked) or "not yet recorded"
+        rows.append(_cells(checked.check, "a check", said, now, check_badge(checked.passed), build))
     return pd.DataFrame(rows)
 
 
-def claim_link(claim: Claim) -> str:
-    """Return the claim in HTML: its id, linked to the cell that shows it, and its statement."""
-    return f'<a href="#{claim.anchor}">{html.escape(claim.id)}</a> {html.escape(claim.statement)}'
+def _cells(
+    statement: Finding | Check, printed: str, said: str, now: str, mark: str, build: Sequence[Results]
+) -> dict[str, str]:
+    return {
+        "claim": claim_link(statement),
+        "paper": html.escape(printed),
+        "recorded (95 % interval)": html.escape(said),
+        "this run": volatile(now) if _timed(statement, build) else html.escape(now or "–"),
+        "verdict": mark,
+    }
 
 
-def _timed(claim: Claim, build: Sequence[Results]) -> bool:
-    names = {name for test in claim.tests for name in test.metrics}
+def claim_link(statement: Finding | Check) -> str:
+    """Return a finding or check in HTML: its id, linked to the cell that shows it, and its statement."""
+    link = f'<a href="#{statement.anchor}">{html.escape(statement.id)}</a>'
+    return f"{link} {html.escape(statement.statement)}"
+
+
+def _with(statement: Finding | Check, build: Sequence[Results]) -> list[Results]:
+    """The runs that recorded all metrics that the statement needs."""
+    return [results for results in build if set(statement.metrics) <= results.metrics.keys()]
+
+
+def _timed(statement: Finding | Check, build: Sequence[Results]) -> bool:
+    names = set(statement.metrics)
     return any(results.metrics[name].timing for results in build for name in names & results.metrics.keys())
 
 
 def this_run(claims: Claims, build: Sequence[Results]) -> list[str]:
-    """Return the figures of a run at hand for each claim, empty where it lacks the metrics (yet)."""
-    texts = []
-    for claim in claims.claims:
-        needed = {name for test in claim.tests for name in test.metrics}
-        alone = claims.model_copy(update={"claims": [claim]})
-        known = [results for results in build if needed <= results.metrics.keys()]
-        texts.append(outcome_figures(judge_claims(alone, known)[0]))
-    return texts
+    """Return the figures of a run at hand for each finding, empty where it lacks the metrics (yet)."""
+    return [outcome_figures(judge_finding(finding, _with(finding, build))) for finding in claims.findings]
 
 
 def built_results(root: Path, slug: str, profile: str) -> list[Results]:
@@ -101,16 +124,16 @@ def chapter_rows(root: Path, slug: str, *, profile: str = "default") -> list[Row
     return [
         Row(
             slug=slug,
-            claim=outcome.claim.id,
-            statement=outcome.claim.statement,
-            printed=printed_text(outcome.claim.printed),
+            claim=outcome.finding.id,
+            statement=outcome.finding.statement,
+            printed=printed_text(outcome.finding.printed),
             recorded=outcome_figures(outcome),
             seeds=len(recorded),
             build=now,
             verdict=outcome.verdict,
-            anchor=outcome.claim.anchor,
+            anchor=outcome.finding.anchor,
         )
-        for outcome, now in zip(judge_claims(claims, recorded), this_run(claims, built), strict=True)
+        for outcome, now in zip(judge_findings(claims, recorded), this_run(claims, built), strict=True)
     ]
 
 

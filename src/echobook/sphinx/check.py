@@ -107,7 +107,7 @@ def chapter_faults(site: Site, root: Path, chapter: Chapter) -> Iterator[str]:
     if not path.is_file():
         yield f"{chapter.docname}.html: missing; {chapter.slug} is published in book/chapters.yml"
         return
-    for claim in load_claims(root, chapter.slug).claims:
+    for claim in load_claims(root, chapter.slug).statements:
         if claim.anchor not in site.anchors(path):
             yield f"{site.label(path)}: no anchor {claim.anchor} of claim {claim.id}; put it above its cell"
     stamp = site.page(path).select_one(".echobook-stamp")

@@ -5,12 +5,19 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from echobook.report.claims import Claim, Claims, load_claims
+from echobook.report.claims import Claims, load_claims
 from echobook.report.errors import ReportError
 from echobook.report.paths import claims_file, recorded_folder, results_folder
 from echobook.report.records import load_recorded
 from echobook.report.results import Results, read_results
-from echobook.report.verdicts import ClaimOutcome, Estimate, estimate, judge_claims
+from echobook.report.verdicts import (
+    CheckOutcome,
+    Estimate,
+    FindingOutcome,
+    estimate,
+    judge_checks,
+    judge_findings,
+)
 from echobook.sphinx.chapters import Chapter, read_chapters
 
 NOT_YET = "not yet recorded"
@@ -24,6 +31,7 @@ class Records:
         self.profile = profile
         self._recorded: dict[str, list[Results]] = {}
         self._claims: dict[str, Claims] = {}
+        self._outcomes: dict[str, list[FindingOutcome]] = {}
 
     @cached_property
     def chapters(self) -> dict[str, Chapter]:
@@ -56,14 +64,23 @@ class Records:
         """Return a metric's recorded mean and interval over seeds, or None when nothing is recorded."""
         return estimate(self.recorded(slug), metric)
 
-    def outcomes(self, slug: str) -> list[ClaimOutcome]:
-        """Return the verdict on each claim of a chapter, from its recorded public results."""
-        return list(judge_claims(self.claims(slug), self.recorded(slug)))
+    def outcomes(self, slug: str) -> list[FindingOutcome]:
+        """Return the verdict on each finding of a chapter, from its recorded public results."""
+        if slug not in self._outcomes:
+            self._outcomes[slug] = judge_findings(self.claims(slug), self.recorded(slug))
+        return self._outcomes[slug]
 
-    def outcome(self, slug: str, identity: str) -> ClaimOutcome:
-        """Return the verdict on one claim; an unknown id is an error that lists the known ones."""
-        wanted: Claim = self.claims(slug).claim(identity)
-        return next(outcome for outcome in self.outcomes(slug) if outcome.claim.id == wanted.id)
+    def checks(self, slug: str) -> list[CheckOutcome]:
+        """Return whether each check of a chapter passed in its recorded public results."""
+        return judge_checks(self.claims(slug), self.recorded(slug))
+
+    def outcome(self, slug: str, identity: str) -> FindingOutcome | CheckOutcome:
+        """Return the outcome of one finding or check; an unknown id is an error that lists the known ones."""
+        found: dict[str, FindingOutcome | CheckOutcome] = {one.finding.id: one for one in self.outcomes(slug)}
+        found |= {one.check.id: one for one in self.checks(slug)}
+        if identity not in found:
+            raise ReportError(f"{slug}: no finding or check {identity!r}; known: {', '.join(found)}")
+        return found[identity]
 
     def built(self, slug: str) -> list[Results]:
         """Return this build's results of a chapter, one a seed; empty when it was not run."""

@@ -5,7 +5,7 @@ The figures are those of all tests of a claim, formatted from records, never typ
 
 from dataclasses import dataclass
 
-from echobook.report.claims import Claim
+from echobook.report.claims import Finding
 from echobook.report.results import Results
 from echobook.report.scoreboard import outcome_figures, printed_text, this_run
 from echobook.sphinx.chapters import Chapter
@@ -19,7 +19,7 @@ class Row:
     """One row: a claim with the paper's, the recorded and this build's figure, and the verdict."""
 
     chapter: Chapter
-    claim: Claim | None
+    claim: Finding | None
     printed: str
     recorded: str
     built: str
@@ -48,7 +48,7 @@ def chapter_rows(records: Records, chapter: Chapter) -> list[Row]:
     runs = this_run(records.claims(chapter.slug), records.built(chapter.slug))
     rows = []
     for outcome, now in zip(records.outcomes(chapter.slug), runs, strict=True):
-        claim = outcome.claim
+        claim = outcome.finding
         ours = outcome_figures(outcome) or claim.not_testable or NOT_YET
         minutes = minutes_text(recorded)
         rows.append(
