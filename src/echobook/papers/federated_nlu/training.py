@@ -94,6 +94,7 @@ def train_arm(
     watch: Collection[int] | None = None,
     marks: Sequence[int] = (),
     longest: int = 0,
+    stop: float | None = None,
 ) -> Curve:
     """Train an arm for ``budget.rounds`` rounds, and on until all sample ``marks`` are reached.
 
@@ -103,6 +104,7 @@ def train_arm(
         watch: rounds at which to look; by default :func:`watched_rounds`.
         marks: numbers of processed samples at which to look as well.
         longest: rounds after which to stop all the same; by default no further than needed.
+        stop: accuracy on all test examples at which to stop early.
     """
     model, last = world.model, max(budget.rounds, longest if marks else 0)
     local = LocalTraining(rate, budget.epochs, budget.batch)
@@ -118,6 +120,8 @@ def train_arm(
         if passed or state.number in looks:
             scores = world.test.by_item(world.test.correct(model, state.theta))
             seen.append((state.number, samples, scores))
+            if stop is not None and world.test.accuracy(scores, "all") >= stop:
+                break
         if state.number >= budget.rounds and not open_marks:
             break
     rounds = np.array([number for number, _, _ in seen])
