@@ -68,7 +68,7 @@ def _scoreboard(options: argparse.Namespace) -> int:
     project = Project.at(options.root)
     slugs = [find_chapter(project, options.slug).slug] if options.slug else None
     chosen = slugs or [entry.slug for entry in read_chapters(project) if entry.published]
-    print(plain_scoreboard(scoreboard(project.root, profile=options.profile, slugs=chosen)))
+    print(plain_scoreboard(scoreboard(project.root, slugs=chosen)))
     return 0
 
 
@@ -117,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
     twice.add_argument("slug")
     twice.add_argument("--seed", type=int)
     twice.set_defaults(do=_twice)
-    board = commands.add_parser("scoreboard", parents=[root, profile], help="claims and verdicts")
+    board = commands.add_parser("scoreboard", parents=[root], help="findings, checks and verdicts")
     board.add_argument("slug", nargs="?")
     board.set_defaults(do=_scoreboard)
     return top

@@ -16,18 +16,32 @@ from echobook.pipeline.verify import record, verify
 CLAIMS = """
 slug: alpha
 paper: someone2020
-claims:
+findings:
 - id: C1
   statement: It scores.
   anchor: alpha-c1
+  origin: paper
   printed: {value: 0.3, unit: share, text: "0.3", source: "table 1", provenance: read}
   tests:
   - name: score
+    words: score
     metric: score
     comparison: value
-    interval: {method: none}
-    reproduced: {all: [{quantity: estimate, is: ">", value: 0.2}]}
-    not_reproduced: {all: [{quantity: estimate, is: "<=", value: 0.2}]}
+    unit: share
+    direction: above
+    bound: 0.2
+    smallest_effect: 0.2
+    resampling: {unit: seeds}
+checks: []
+fidelity:
+  data: {grade: same, words: "w"}
+  model: {grade: same, words: "w"}
+  training: {grade: same, words: "w"}
+  evaluation: {grade: same, words: "w"}
+  details: {grade: same, words: "w"}
+coverage: []
+plan: {profile: public, pilot_seeds: [], seeds: 1, minutes: 1, tests: []}
+touched_after_results: []
 """
 
 

@@ -36,7 +36,7 @@ from echobook.metrics.confidence import Confidence, check_level, holm_p_values
 from echobook.metrics.planning import power, seeds_needed
 from echobook.metrics.statistics import Aggregate, Interval, Scores
 
-Table = Shaped[np.ndarray, "G C"]
+Table = Shaped[np.ndarray, "_ C"]  # as many units as a seed has
 Statistic = Callable[[np.ndarray], np.ndarray]
 _CHUNK = 2**22
 __all__ = [
@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 
-def _check_tables(tables: Sequence[Table], resamples: int, shared: bool) -> list[Float[np.ndarray, "G C"]]:
+def _check_tables(tables: Sequence[Table], resamples: int, shared: bool) -> list[Float[np.ndarray, "_ C"]]:
     if resamples < 100:
         raise ValueError(f"resamples: expected at least 100, found {resamples}")
     checked = [np.asarray(table, dtype=np.float64) for table in tables]
@@ -87,7 +87,7 @@ def _finite(values: Float[np.ndarray, "N"], what: str) -> Float[np.ndarray, "N"]
     return values
 
 
-def _estimates(tables: list[Float[np.ndarray, "G C"]], statistic: Statistic) -> Float[np.ndarray, "S"]:
+def _estimates(tables: list[Float[np.ndarray, "_ C"]], statistic: Statistic) -> Float[np.ndarray, "S"]:
     return _finite(_values(statistic, np.stack([t.sum(axis=0) for t in tables])), "in every seed")
 
 
@@ -112,7 +112,7 @@ def _unit_draws(
     return np.concatenate(parts)
 
 
-def _shape(means: Float[np.ndarray, "R"]) -> Float[np.ndarray, "R"]:
+def _shape(means: Float[np.ndarray, "R"]) -> Float[np.ndarray, "N"]:
     """Sort and standardise draws, leaving out those without a value (NaN); none if they do not vary."""
     usable = np.sort(means[np.isfinite(means)])
     spread = float(np.std(usable)) if len(usable) > 1 else 0.0
@@ -124,7 +124,7 @@ def _confidence(
     own: float,
     shared: float,
     units: int | float,
-    shape: Float[np.ndarray, "R"],
+    shape: Float[np.ndarray, "_"],
 ) -> Confidence:
     """Put the parts together (module docstring): own = W, shared = c, units = G."""
     seeds = len(estimates)

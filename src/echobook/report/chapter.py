@@ -18,9 +18,11 @@ import pandas as pd
 import pydantic
 from pandas.io.formats.style import Styler
 
-from echobook.report import display, provenance, tables
+from echobook.report import display, provenance, tables, verdict_box
 from echobook.report.claims import load_claims
+from echobook.report.claims_table import claims_frame
 from echobook.report.errors import ReportError
+from echobook.report.forest import forest_plot
 from echobook.report.paths import check_profile, check_slug, repository_root, seed_file
 from echobook.report.records import load_recorded
 from echobook.report.results import (
@@ -32,8 +34,8 @@ from echobook.report.results import (
     six_digits,
     write_results,
 )
-from echobook.report.scoreboard import claims_frame
-from echobook.report.verdicts import Estimate, estimate, judge_checks, judge_findings
+from echobook.report.scoreboard import board
+from echobook.report.verdicts import Estimate, estimate
 
 
 @runtime_checkable
@@ -180,10 +182,12 @@ class Chapter:
         return estimate(load_recorded(self.root, self.slug, profile), metric)
 
     def verdict_box(self) -> display.Html:
-        """Return the box that opens the page: verdicts and checks from recorded runs, and the cost."""
-        recorded = load_recorded(self.root, self.slug)
-        findings, checks = judge_findings(self.claims, recorded), judge_checks(self.claims, recorded)
-        return display.verdict_box(findings, checks, recorded)
+        """Return the box that opens the page: verdicts, closeness to the paper, checks, and the cost."""
+        return verdict_box.verdict_box(board(self.claims, load_recorded(self.root, self.slug)))
+
+    def forest_plot(self) -> display.Html:
+        """Return the forest plot of the recorded runs: one row a test, ours beside the paper's effect."""
+        return forest_plot(board(self.claims, load_recorded(self.root, self.slug)).findings, self.slug)
 
     def claims_table(self) -> Styler:
         """Return the table of findings and checks: the paper's figure, the recorded one, this run's."""

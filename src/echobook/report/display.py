@@ -1,4 +1,4 @@
-"""HTML for pages: verdict badges, the verdict box, the provenance stamp. Text and shape carry the meaning,
+"""HTML for pages: verdict badges, figures with units, the provenance stamp. Text and shape carry the meaning,
 never colour alone; colours come from the book's stylesheet, for light and dark, by these classes:
 
 `echobook-verdict` with one of `verdict-reproduced`, `verdict-partly`, `verdict-not`, `verdict-undecided`,
@@ -10,13 +10,9 @@ in `<data class="echobook-volatile">`, so that two runs can be compared byte for
 import html
 import math
 import re
-from collections.abc import Sequence
 
-import numpy as np
-
-from echobook.report.claims import Check, Finding
+from echobook.report.outcomes import CheckTestOutcome, Decision, TestOutcome, Verdict
 from echobook.report.results import Dataset, Results
-from echobook.report.verdicts import CheckOutcome, CheckTestOutcome, FindingOutcome, TestOutcome, Verdict
 
 CLASSES: dict[Verdict, str] = {
     "reproduced": "verdict-reproduced",
@@ -39,6 +35,9 @@ CHECKED: dict[bool | None, tuple[str, str, str]] = {
     False: ("✗", "failed", "check-failed"),
     None: ("…", "not yet recorded", "check-pending"),
 }
+# The same shapes as in the forest plot.
+DECISIONS: dict[Decision, str] = {"holds": "●", "holds, smaller": "◐", "fails": "✗", "undecided": "○"}
+_RELATIONS = {"<": "<", "<=": "≤", ">": ">", ">=": "≥", "==": "="}
 _VOLATILE = re.compile(r'(<data class="echobook-volatile"[^>]*>).*?(</data>)', re.DOTALL)
 
 
@@ -92,63 +91,44 @@ def range_text(low: float | None, high: float | None, digits: int = 3) -> str:
     return f" [{figure(low, digits)}, {figure(high, digits)}]"
 
 
+def with_unit(text: str, unit: str, words: str) -> str:
+    """Return a figure with its unit, unless the words beside it name the unit already."""
+    named = re.search(rf"(?<!\w){re.escape(unit)}(?!\w)", words, re.IGNORECASE)
+    return text if named or not unit else f"{text} {unit}"
+
+
+def figures_text(outcome: TestOutcome, digits: int = 3) -> str:
+    """Return a test's estimate, interval and unit."""
+    shown = figure(outcome.estimate, digits) + range_text(outcome.low, outcome.high, digits)
+    return with_unit(shown, outcome.unit, outcome.words)
+
+
 def outcome_text(outcome: TestOutcome, digits: int = 3) -> str:
-    """Return a test's figure: words, estimate, unit, interval, number of seeds."""
-    count = len(outcome.seeds)
-    unit = f" {outcome.unit}" if outcome.unit else ""
-    interval = range_text(outcome.low, outcome.high, digits)
-    return (
-        f"{outcome.words}: {figure(outcome.estimate, digits)}{unit}{interval}, "
-        f"{count} seed{'' if count == 1 else 's'}"
-    )
+    """Return a test's words and figures."""
+    return f"{outcome.words}: {figures_text(outcome, digits)}"
+
+
+def seeds_text(count: int) -> str:
+    """Say how many seeds a figure rests on."""
+    return f"{count} seed" if count == 1 else f"{count} seeds"
+
+
+def rounded(value: float) -> str:
+    """Return a number that was set by somebody, such as a bound, without zeros at the end."""
+    return f"{value:.4g}".replace("-", "−")
 
 
 def check_text(outcome: CheckTestOutcome) -> str:
     """Return the figure of a check's test: words, the value furthest from its limit, unit, the limit."""
-    unit = f" {outcome.test.unit}" if outcome.test.unit else ""
     relation, limit = outcome.test.limit
-    return f"{outcome.test.words}: {figure(outcome.worst)}{unit} ({relation} {figure(limit)})"
+    shown = with_unit(figure(outcome.worst), outcome.test.unit, outcome.test.words)
+    return f"{outcome.test.words}: {shown} ({_RELATIONS[relation]} {rounded(limit)})"
 
 
 def check_badge(passed: bool | None) -> str:
     """Return whether a check passed as a badge: sign and words."""
     sign, words, kind = CHECKED[passed]
     return f'<span class="echobook-verdict {kind}"><span aria-hidden="true">{sign}</span> {words}</span>'
-
-
-def cost_text(results: Sequence[Results]) -> str:
-    """Return the mean cost of a recorded run: CPU seconds, memory, parameters."""
-    if not results:
-        return "Cost: not yet recorded."
-    cpu = np.mean([result.cost.whole_cpu_seconds for result in results])
-    memory = max(result.cost.peak_memory_mib for result in results)
-    counts = sum(results[0].parameter_counts.values())
-    trained = f", {counts:,} parameters" if counts else ""
-    return f"Cost of one recorded run: {cpu:,.0f} CPU-s, {memory:,.0f} MiB of memory{trained}."
-
-
-def _box_line(mark: str, statement: Finding | Check) -> str:
-    link = f'<a href="#{statement.anchor}">{html.escape(statement.id)}</a>'
-    return f"<li>{mark} {link} {html.escape(statement.statement)}</li>"
-
-
-def verdict_box(
-    findings: Sequence[FindingOutcome], checks: Sequence[CheckOutcome], results: Sequence[Results]
-) -> Html:
-    """Return the box that opens a chapter: one line a finding and check, then what a run costs."""
-    lines = [_box_line(badge(outcome.verdict), outcome.finding) for outcome in findings]
-    checked = [_box_line(check_badge(outcome.passed), outcome.check) for outcome in checks]
-    seeds = (
-        f"{len(results)} recorded public run{'' if len(results) == 1 else 's'}"
-        if results
-        else "no recorded run yet"
-    )
-    return Html(
-        '<section class="echobook-verdict-box" aria-label="Verdicts">'
-        f"<p><strong>Verdicts</strong> ({seeds})</p><ul>{''.join(lines)}</ul>"
-        + (f"<p><strong>Checks</strong></p><ul>{''.join(checked)}</ul>" if checked else "")
-        + f"<p>{cost_text(results)}</p></section>"
-    )
 
 
 def _dataset_text(dataset: Dataset) -> str:

@@ -107,7 +107,7 @@ def show_sharp() -> None:
     from matplotlib.figure import Figure
 
     shell = get_ipython()  # type: ignore[no-untyped-call]
-    if shell is None:
+    if shell is None or shell.display_formatter is None:
         return
     formatters = shell.display_formatter.formatters
     formatters["image/svg+xml"].for_type(Figure, as_svg)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from echobook.report.claims import Test
-from echobook.report.display import Html, badge, figure, range_text
+from echobook.report.display import Html, badge, figure, figures_text, rounded
 from echobook.report.marks import KINDS, Span, axis, bar, sample, shape, span_of, upright, whisker, zone
 from echobook.report.outcomes import FindingOutcome, TestOutcome
 
@@ -77,26 +77,14 @@ def row_of(outcome: TestOutcome) -> Row:
     )
 
 
-def with_unit(text: str, test: Test) -> str:
-    """Return a figure with its unit, unless the test's words name the unit already."""
-    named = test.unit.lower() in test.words.lower()
-    return text if named or not test.unit else f"{text} {test.unit}"
-
-
-def figures_text(outcome: TestOutcome) -> str:
-    """Return estimate, interval and unit."""
-    shown = figure(outcome.estimate) + range_text(outcome.low, outcome.high)
-    return with_unit(shown, outcome.test)
-
-
 def rule_text(test: Test) -> str:
     """Return in words what the interval must clear, and what would matter."""
     if isinstance(test.bound, list):
-        return f"holds between {figure(test.bound[0])} and {figure(test.bound[1])}"
-    holds = f"holds {test.direction} {figure(test.bound)}"
+        return f"holds between {rounded(test.bound[0])} and {rounded(test.bound[1])}"
+    holds = f"holds {test.direction} {rounded(test.bound)}"
     if test.smallest_effect is None or test.smallest_effect == test.bound:
         return holds
-    return f"{holds}, matters from {figure(test.smallest_effect)}"
+    return f"{holds}, matters from {rounded(test.smallest_effect)}"
 
 
 def said(outcome: TestOutcome) -> str:

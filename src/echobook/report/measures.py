@@ -116,14 +116,23 @@ def _statistic(test: Test) -> Callable[[Float[np.ndarray, "R C"]], Float[np.ndar
 
 def _check_shared(test: Test, tables: Sequence[Float[np.ndarray, "_ C"]], results: Sequence[Results]) -> None:
     """Refuse crossed seeds whose units cannot be the same ones."""
-    first = results[0]
+    unit, first = test.resampling.unit, results[0]
+    where = f"{first.slug} ({first.profile}): test {test.name}: crossed, but"
     for table, result in zip(tables, results, strict=True):
         if len(table) != len(tables[0]):
             raise ClaimsError(
-                f"{first.slug} ({first.profile}): test {test.name}: crossed, but seed {first.seed} has "
-                f"{len(tables[0])} {test.resampling.unit} and seed {result.seed} has {len(table)}; expected "
-                "the same ones in every seed (else `seeds: nested`)"
+                f"{where} seed {first.seed} has {len(tables[0])} {unit} and seed {result.seed} has "
+                f"{len(table)}; expected the same ones in every seed (else `seeds: nested`)"
             )
+        if unit == "groups" and _labels(test, result) != _labels(test, first):
+            raise ClaimsError(
+                f"{where} seeds {first.seed} and {result.seed} name different groups; expected the same ones "
+                "in every seed (else `seeds: nested`)"
+            )
+
+
+def _labels(test: Test, result: Results) -> set[int]:
+    return set(result.metric(test.metrics[0]).groups or [])
 
 
 def interval_of(

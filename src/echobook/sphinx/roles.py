@@ -17,7 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
-from echobook.report.display import CHECKED, CLASSES
+from echobook.report.display import CHECKED, CLASSES, seeds_text
 from echobook.report.errors import ReportError
 from echobook.report.verdicts import CheckOutcome, Estimate
 from echobook.sphinx.records import NOT_YET, Records, records_of
@@ -36,11 +36,6 @@ def verdict_class(verdict: str) -> str:
 def explained(text: str, why: str, kind: str) -> nodes.Node:
     """Return text with a tooltip."""
     return nodes.abbreviation(text, text, explanation=why, classes=["echobook-" + kind])
-
-
-def seeds_text(seeds: int) -> str:
-    """Say how many seeds a figure rests on."""
-    return f"{seeds} seed" if seeds == 1 else f"{seeds} seeds"
 
 
 class RecordRole(SphinxRole):
