@@ -109,7 +109,7 @@ chapter = Chapter("federated-nlu", profile=profile, seed=seed, parameters=settin
 # $a_k \propto n_k$* counts $n_k^2$: activity twice.
 
 # %%
-show_source(Arm, ByActivity)
+show_source(ByActivity)
 
 # %%
 PAPER_ARMS
