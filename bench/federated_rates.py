@@ -3,8 +3,8 @@ world.
 
     python bench/federated_rates.py [WORLD ...]
 
-Needs CLINC150, HWU64 and the Hacker News posts (`echobook fetch clinc150 nlu_eval_hwu64 hackernews`) and
-about twenty minutes of one core. Rewrites `src/echobook/papers/federated_nlu/trials.py` world by world.
+Needs CLINC150 and the Hacker News posts (`echobook fetch clinc150 hackernews`) and about
+fifteen minutes of one core. Rewrites `src/echobook/papers/federated_nlu/trials.py` world by world.
 """
 
 import functools
@@ -40,16 +40,7 @@ def worlds(encoder: SentenceEncoder) -> dict[str, Callable[[int], material.World
 
     return {
         "mixed": clinc("mixed"),
-        "iid": clinc("iid"),
-        "atypical": clinc("atypical"),
         "deep": clinc("mixed", 256),
-        "hwu64": lambda seed: experiment.build_world(
-            "mixed",
-            texts("nlu_eval_hwu64"),
-            seed=seed,
-            devices=300,
-            split="validation",
-        ),
         "users": lambda seed: material.user_world(posts(), split="validation"),
         "topics": lambda seed: experiment.build_world(
             "mixed", material.topic_texts(seed=seed), seed=seed, devices=200
@@ -112,9 +103,9 @@ def main(names: list[str]) -> None:
     for name in names or list(made):
         start = time.process_time()
         at = experiment.points(*AT.get(name, (10, 20, 100)))
-        few = experiment.MAIN if name in ("deep", "hwu64") else list(ARMS)
+        few = experiment.MAIN if name == "deep" else list(ARMS)
         found = {a: tried(made[name], a, at, False) for a in few}
-        for a in ("uniform-n", "uniform-equal"):
+        for a in ("uniform-n", "uniform-equal") if name != "deep" else ():
             found[f"{a}/long"] = tried(made[name], a, at, True)
         write(name, found)
         print(name, round(time.process_time() - start), "s", flush=True)
