@@ -45,7 +45,7 @@ from echobook.federated.inclusion import inclusion_probabilities
 from echobook.federated.local import LocalTraining
 from echobook.federated.models import Softmax
 from echobook.federated.rounds import Federation, run_round
-from echobook.federated.selection import ByActivity, MostActive
+from echobook.federated.selection import ByActivity
 from echobook.papers.federated_nlu import checks, experiment, material
 from echobook.papers.federated_nlu.baselines import arm
 from echobook.papers.federated_nlu.evaluation import share_of_heaviest
@@ -190,18 +190,15 @@ chapter.table(
 
 # %%
 encoder = SentenceEncoder()
-texts = (
-    material.topic_texts(seed=seed)
-    if corpus == "topics"
-    else material.intent_texts(corpus, encoder)
-)
+if corpus == "topics":
+    texts = material.topic_texts(seed=seed)
+else:
+    texts = material.intent_texts(corpus, encoder)
 chapter.use(texts.use)
-worlds = {
-    name: experiment.build_world(name, texts, seed=seed, devices=devices)
-    for name in experiment.WORLDS
-}
+fleet = {"seed": seed, "devices": devices}
+worlds = {n: experiment.build_world(n, texts, **fleet) for n in experiment.WORLDS}
 at = {name: experiment.points(m, early, late) for name in worlds}
-rated = {name: "topics" if corpus == "topics" else "mixed" for name in worlds}
+rated = dict.fromkeys(worlds, "topics" if corpus == "topics" else "mixed")
 
 # %% tags=["hide-input"]
 if users:
@@ -215,9 +212,7 @@ if second:
     worlds["second"] = experiment.build_world("mixed", other, seed=seed, devices=devices // 2)
     at["second"], rated["second"] = experiment.points(m, early, late), "mixed"
 if hidden:
-    worlds["two-layer"] = experiment.build_world(
-        "mixed", texts, seed=seed, devices=devices, hidden=hidden
-    )
+    worlds["two-layer"] = experiment.build_world("mixed", texts, seed=seed, devices=devices, hidden=hidden)
     at["two-layer"], rated["two-layer"] = at["mixed"], "deep"
 
 
@@ -280,11 +275,13 @@ with figure_style():
 
 # %%
 all_arms = [*experiment.MAIN, *experiment.FURTHER]
-wide = {"mixed", "users"}  # worlds in which every arm runs
+pair = ("uniform-n", "activity-equal")
+which_arms = dict.fromkeys(worlds, pair) | {"atypical": experiment.MAIN}
+which_arms |= {"mixed": all_arms, "users": all_arms, "personal": experiment.MAIN}
 curves = {
     name: experiment.run_arms(
         world,
-        all_arms if name in wide else experiment.MAIN,
+        which_arms[name],
         at[name],
         rates=rated[name],
         seed=seed,
@@ -299,9 +296,8 @@ curves = {
 references = {}
 for name in [n for n in ("mixed", "iid", "users") if n in worlds]:
     rate = 3.0 if name == "users" else 10.0
-    references[name] = experiment.reference_scores(
-        worlds[name], rate=rate, epochs=20, seed=seed
-    )
+    plan = {"rate": rate, "epochs": 20, "seed": seed}
+    references[name] = experiment.reference_scores(worlds[name], **plan)
 references["mixed"]["alone"] = experiment.local_only(
     worlds["mixed"], rate=10.0, epochs=20, devices=50, seed=seed
 )
@@ -322,11 +318,17 @@ for name, scores in references.items():
 
 
 # %% tags=["hide-input"]
-for name, world in worlds.items():
+for name in worlds:
     for which, curve in curves[name].items():
         for point, number in at[name].named.items():
             scores = curve.at_round(number)
-            kept = which in (*experiment.MAIN, "shuffled") and name in ("mixed", "iid", "users", "second", "two-layer")
+            kept = which in (*experiment.MAIN, "shuffled") and name in (
+                "mixed",
+                "iid",
+                "users",
+                "second",
+                "two-layer",
+            )
             record_scores(f"{name}/{point}/all/{which}", name, scores, items=kept)
             for test in ("balanced", "light"):
                 record_scores(f"{name}/{point}/{test}/{which}", name, scores, test, items=False)
@@ -339,9 +341,9 @@ for name, world in worlds.items():
 
 # %%
 marks = {
-    name: [curves[name]["activity-equal"].samples_at(r) for r in at[name].named.values()]
+    name: list(map(curves[name]["activity-equal"].samples_at, at[name].named.values()))
     for name in worlds
-    if name in ("mixed", "iid", "users")
+    if name in ("mixed", "users")
 }
 to_samples = {
     name: experiment.run_to_samples(
@@ -363,15 +365,15 @@ for name, curve in to_samples.items():
         chapter.record(f"{name}/{point}/rounds-to-equal-samples", needed, unit="rounds")
 
 # %% tags=["hide-input"]
-for name in marks:
+for name in [n for n in ("mixed", "users") if n in marks]:
     ceiling = worlds[name].test.accuracy(references[name]["one-place"], "all")
     longest = to_samples[name].rounds[-1]
     for which in ("uniform-n", "uniform-equal", "activity-equal"):
         budget = experiment.points(at[name].budget.m, early, max(int(longest), at[name].late)).budget
         rate = chosen_rate(rated[name], which)
         run = train_arm(
-            worlds[name], arm(which), budget, rate=rate, seed=seed,
-            stop=0.9 * ceiling,
+            worlds[name], arm(which), budget, rate=rate, seed=seed, stop=0.9 * ceiling,
+            watch=[r for r in range(1, budget.rounds + 1) if r <= 100 or r % 5 == 0],
         )  # fmt: skip
         reached = run.rounds_to(0.9 * ceiling)
         chapter.record(f"{name}/rounds-to-90/{which}", reached, unit="rounds")
@@ -381,7 +383,7 @@ for name in marks:
 
 # %% tags=["hide-input"]
 for name in [n for n in ("mixed", "atypical", "users") if n in worlds]:
-    ends = {w: curves[name][w].at_round(at[name].late) for w in experiment.MAIN}
+    ends = {w: c.at_round(at[name].late) for w, c in curves[name].items()}
     for against in ("uniform-n", "uniform-equal"):
         difference = ends["activity-equal"] - ends[against]
         for test in material.TESTS:
@@ -409,7 +411,8 @@ for name, world in yearly.items():
     for which in ("uniform-n", "activity-equal"):
         how = {"rate": chosen_rate(rated[name], which), "seed": seed, "every": 5}
         budget = period_budget[name]
-        continual[name, which] = experiment.run_continual(world, arm(which), budget, **how)
+        run = experiment.run_continual(world, arm(which), budget, **how)
+        continual[name, which] = run
         at_once[name, which] = experiment.run_at_once(world, arm(which), budget, **how)
     for period in range(1, 4):
         pooled[name, period] = experiment.run_at_once(
@@ -429,9 +432,7 @@ for name in yearly:
     extra = gains["continual"] - gains["at-once"]
     for metric, scores in ((f"{k}-gain", g) for k, g in [*gains.items(), ("amplified", extra)]):
         value = scores @ weights / weights.sum()
-        chapter.record(
-            f"{name}/periods/{metric}", value, unit="accuracy", items=scores, weights=weights
-        )
+        chapter.record(f"{name}/periods/{metric}", value, unit="accuracy", items=scores, weights=weights)
 
 # %% tags=["hide-input"]
 for name in yearly:
@@ -504,9 +505,7 @@ with figure_style():
     shown = [*experiment.MAIN, "top-m", "power-of-choice"]
     for colour, which in zip(palette(), shown, strict=False):
         curve = curves["mixed"][which]
-        for axes, x in zip(
-            panels, (curve.rounds, curve.samples, curve.bytes / 1e6), strict=True
-        ):
+        for axes, x in zip(panels, (curve.rounds, curve.samples, curve.bytes / 1e6), strict=True):
             axes.plot(x, curve.accuracy(), color=colour, label=which, linewidth=1.4)
     for axes, label in zip(panels, ("rounds", "utterances processed", "megabytes sent"), strict=True):
         axes.set(xlabel=label)
@@ -575,14 +574,9 @@ chapter.table(
 
 # %%
 sweep_at = experiment.points(m, max(1, sweep_late // 4), sweep_late)
-swept = pd.DataFrame(
-    [
-        row
-        for knob in experiment.KNOBS
-        for row in experiment.sweep(
-            knob, texts, sweep_at, rates=rated["mixed"], devices=devices, seed=seed
-        )
-    ]
+setting = {"rates": rated["mixed"], "devices": devices, "seed": seed}
+swept = pd.concat(
+    pd.DataFrame(experiment.sweep(knob, texts, sweep_at, **setting)) for knob in experiment.KNOBS
 )
 
 # %% tags=["hide-input"]
@@ -617,8 +611,17 @@ for name in [n for n in ("mixed", "users") if n in worlds]:
         heavy = share_of_heaviest(taken, fleet.counts)
         chapter.record(f"{name}/participation/heaviest-tenth/{which}", heavy, unit="share")
         chapter.record(f"{name}/participation/never/{which}", (taken == 0).mean(), unit="share")
-        rows.append({"world": name, "rule": which, "by the heaviest tenth": heavy, "never took part": (taken == 0).mean()})
-chapter.table(pd.DataFrame(rows), name="participation", caption="Shares of participations and of devices, this run.")
+        rows.append(
+            {
+                "world": name,
+                "rule": which,
+                "by the heaviest tenth": heavy,
+                "never took part": (taken == 0).mean(),
+            }
+        )
+chapter.table(
+    pd.DataFrame(rows), name="participation", caption="Shares of participations and of devices, this run."
+)
 
 # %% tags=["hide-input"]
 rows = []
@@ -632,7 +635,9 @@ for name in [n for n in ("mixed", "users") if n in worlds]:
     chapter.records(f"{name}/inclusion-of-heaviest/", values, unit="probability")
     rows.append({"world": name, **values})
 chapter.table(
-    pd.DataFrame(rows), name="inclusion", caption="How often the heaviest device takes part in a round: m times its share of the utterances, the exact probability, and this run."
+    pd.DataFrame(rows),
+    name="inclusion",
+    caption="How often the heaviest device takes part in a round: m times its share of the utterances, the exact probability, and this run.",
 )
 
 # %% [markdown]
@@ -640,7 +645,10 @@ chapter.table(
 
 # %% tags=["hide-input"]
 extra = pd.concat(
-    [recorded_rows(experiment.MAIN, name).assign(world=name) for name in ("second", "two-layer", "iid", "personal", "atypical")]
+    [
+        recorded_rows(which_arms.get(name, pair), name).assign(world=name)
+        for name in ("second", "two-layer", "iid", "personal", "atypical")
+    ]
 )
 chapter.table(
     extra[["world", *extra.columns[:-1]]], name="recorded-other", caption="Recorded on the other worlds."
@@ -660,7 +668,10 @@ for which, uniform in (("by activity", False), ("uniform", True)):
                  "updates a second": volatile(f"{cost.updates_per_second:,.0f}"), "peak memory, MiB": volatile(f"{cost.peak_mib:,.0f}"),
                  "recorded updates a second": said(f"scale/updates-per-second/{slug}", 0), "recorded MiB": said(f"scale/peak-mib/{slug}", 0)})  # fmt: skip
 plain_table(
-    pd.DataFrame(rows), name="federated-nlu-scale", caption="Cost of a large fleet on one core.", markup=["updates a second", "peak memory, MiB"]
+    pd.DataFrame(rows),
+    name="federated-nlu-scale",
+    caption="Cost of a large fleet on one core.",
+    markup=["updates a second", "peak memory, MiB"],
 )
 
 # %% [markdown]
@@ -811,9 +822,7 @@ print(weights_fault(corrected_weights) or "pass")
 # Change one argument so that selection by activity *is* uniform selection. Then compare the two rules on it.
 
 # %% tags=["exercise"]
-level = experiment.build_world(
-    "mixed", texts, seed=seed, devices=devices, tail=1.5
-)  # change one argument
+level = experiment.build_world("mixed", texts, seed=seed, devices=devices, tail=1.5)  # change one argument
 
 # %% tags=["exercise"]
 spread = int(np.ptp(level.fleet.counts))
@@ -828,9 +837,7 @@ print("pass" if right else f"not yet: {level.fleet.clients} devices differ by up
 
 # %% tags=["solution", "hide-cell"]
 level = experiment.build_world("mixed", texts, seed=seed, devices=devices, tail=0.0)
-both = experiment.run_arms(
-    level, ("uniform-n", "activity-equal"), sweep_at, rates=rated["mixed"], seed=seed
-)
+both = experiment.run_arms(level, ("uniform-n", "activity-equal"), sweep_at, rates=rated["mixed"], seed=seed)
 {which: round(float(curve.accuracy()[-1]), 3) for which, curve in both.items()}
 
 # %% [markdown]

@@ -67,9 +67,9 @@ def _slow_round(
             shuffled = rows[order.permutation(len(rows))]
             for first in range(0, len(rows), federation.local.batch):
                 batch = shuffled[first : first + federation.local.batch]
-                step = sum(_example_gradient(w, fleet.features[r], fleet.labels[r]) for r in batch) / len(
-                    batch
-                )
+                step = sum(
+                    _example_gradient(w, fleet.features[r], int(fleet.labels[r])) for r in batch
+                ) / len(batch)
                 w = w - federation.local.rate * (step + federation.local.proximal * (w - theta))
         ends.append(w)
     return theta + sum((end - theta) / len(chosen) for end in ends)

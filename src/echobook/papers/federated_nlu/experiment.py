@@ -15,7 +15,7 @@ from echobook.papers.federated_nlu.evaluation import TestSet
 from echobook.papers.federated_nlu.material import PeriodWorld, Texts, World, simulated_world
 from echobook.papers.federated_nlu.method import Arm, learn_over_periods, pooled_up_to
 from echobook.papers.federated_nlu.rates import chosen_rate
-from echobook.papers.federated_nlu.training import Budget, Curve, centralised, train_arm
+from echobook.papers.federated_nlu.training import Budget, Curve, centralised, train_arm, watched_rounds
 
 # What differs between the simulated worlds: the devices' mixes of intents, and how heavy devices differ.
 WORLDS: dict[str, Mapping[str, float]] = {
@@ -69,7 +69,7 @@ def build_world(
 
 def run_arms(world: World, names: Iterable[str], at: Points, *, rates: str, seed: int) -> dict[str, Curve]:
     """Curves of named arms, each at the rate tuned for it in the world ``rates``."""
-    watch = None
+    watch = watched_rounds(at.late, at.named.values())
     return {
         name: train_arm(world, arm(name), at.budget, rate=chosen_rate(rates, name), seed=seed, watch=watch)
         for name in names

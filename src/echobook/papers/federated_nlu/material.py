@@ -161,11 +161,12 @@ def user_world(texts: Texts, *, split: str = "test", hidden: int = 0) -> World:
     fleet, names = fleet_of_users(x, y, users[training])
     test_x, test_y = texts.part(split)
     authors, item = np.unique(users[(texts.frame["split"] == split).to_numpy()], return_inverse=True)
-    sizes = pd.Series(fleet.counts, index=names).reindex(authors).fillna(0).to_numpy()
+    sizes = pd.Series(fleet.counts, index=names).reindex(authors).fillna(0).to_numpy(dtype=np.float64)
+    least = max(np.quantile(fleet.counts, LIGHT), sizes[sizes > 0].min(initial=np.inf))
     weights: Mapping[str, np.ndarray] = {
         "all": np.bincount(item).astype(np.float64),
         "balanced": (sizes > 0).astype(np.float64),
-        "light": ((sizes > 0) & (sizes <= np.quantile(fleet.counts, LIGHT))).astype(np.float64),
+        "light": ((sizes > 0) & (sizes <= least)).astype(np.float64),
     }
     return World("users", fleet, TestSet(test_x, test_y, item, weights), texts.classes, hidden)
 

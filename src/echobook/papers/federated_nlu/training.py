@@ -79,9 +79,11 @@ class Curve:
 
 
 def watched_rounds(rounds: int, further: Iterable[int] = ()) -> list[int]:
-    """Every second round to a hundred, then every tenth, the last one, and the asked ones."""
-    grid = [r for r in range(1, rounds + 1) if (r % 2 == 0 and r <= 100) or r % 10 == 0]
-    return sorted({1, rounds, *grid, *(r for r in further if r <= rounds)})
+    """The first two rounds, every fifth one to a hundred, every twentieth after, the last one, the asked
+    ones.
+    """
+    grid = [r for r in range(1, rounds + 1) if (r % 5 == 0 and r <= 100) or r % 20 == 0]
+    return sorted({1, min(2, rounds), rounds, *grid, *(r for r in further if r <= rounds)})
 
 
 def train_arm(
