@@ -190,13 +190,10 @@ chapter.table(
 
 # %%
 encoder = SentenceEncoder()
-if corpus == "topics":
-    texts = material.topic_texts(seed=seed)
-else:
-    texts = material.intent_texts(corpus, encoder)
+texts = material.corpus_texts(corpus, encoder, seed=seed)
 chapter.use(texts.use)
-fleet = {"seed": seed, "devices": devices}
-worlds = {n: experiment.build_world(n, texts, **fleet) for n in experiment.WORLDS}
+dealing = {"seed": seed, "devices": devices}
+worlds = {n: experiment.build_world(n, texts, **dealing) for n in experiment.WORLDS}
 at = {name: experiment.points(m, early, late) for name in worlds}
 rated = dict.fromkeys(worlds, "topics" if corpus == "topics" else "mixed")
 
@@ -318,17 +315,12 @@ for name, scores in references.items():
 
 
 # %% tags=["hide-input"]
+judged = (*experiment.MAIN, "shuffled")  # arms that findings are about
 for name in worlds:
     for which, curve in curves[name].items():
         for point, number in at[name].named.items():
             scores = curve.at_round(number)
-            kept = which in (*experiment.MAIN, "shuffled") and name in (
-                "mixed",
-                "iid",
-                "users",
-                "second",
-                "two-layer",
-            )
+            kept = which in judged and name not in ("personal", "atypical")
             record_scores(f"{name}/{point}/all/{which}", name, scores, items=kept)
             for test in ("balanced", "light"):
                 record_scores(f"{name}/{point}/{test}/{which}", name, scores, test, items=False)
@@ -575,9 +567,8 @@ chapter.table(
 # %%
 sweep_at = experiment.points(m, max(1, sweep_late // 4), sweep_late)
 setting = {"rates": rated["mixed"], "devices": devices, "seed": seed}
-swept = pd.concat(
-    pd.DataFrame(experiment.sweep(knob, texts, sweep_at, **setting)) for knob in experiment.KNOBS
-)
+tables = [experiment.sweep(knob, texts, sweep_at, **setting) for knob in experiment.KNOBS]
+swept = pd.concat(map(pd.DataFrame, tables))
 
 # %% tags=["hide-input"]
 for row in swept.itertuples():
@@ -608,20 +599,13 @@ for name in [n for n in ("mixed", "users") if n in worlds]:
     fleet = worlds[name].fleet
     for which in ("uniform-n", "activity-equal", "top-m", "power-of-choice", "shuffled"):
         taken = curves[name][which].taken
-        heavy = share_of_heaviest(taken, fleet.counts)
-        chapter.record(f"{name}/participation/heaviest-tenth/{which}", heavy, unit="share")
-        chapter.record(f"{name}/participation/never/{which}", (taken == 0).mean(), unit="share")
-        rows.append(
-            {
-                "world": name,
-                "rule": which,
-                "by the heaviest tenth": heavy,
-                "never took part": (taken == 0).mean(),
-            }
-        )
-chapter.table(
-    pd.DataFrame(rows), name="participation", caption="Shares of participations and of devices, this run."
-)
+        shares = {"heaviest-tenth": share_of_heaviest(taken, fleet.counts)}
+        shares["never"] = (taken == 0).mean()
+        for what, share in shares.items():
+            chapter.record(f"{name}/participation/{what}/{which}", share, unit="share")
+        rows.append({"world": name, "rule": which, **shares})
+caption = "Share of participations by the heaviest tenth, of devices never chosen; this run."
+chapter.table(pd.DataFrame(rows), name="participation", caption=caption)
 
 # %% tags=["hide-input"]
 rows = []
@@ -797,7 +781,8 @@ def weights_fault(function):
     got = np.asarray(function(np.array([2, 6]), np.array([0.1, 0.6])), dtype=float)
     if got.shape != (2,) or abs(got.sum() - 1) > 1e-9:
         return "two weights that sum to one are wanted"
-    return "" if abs(got[0] - 2 / 3) < 1e-9 else "the weights should be 2/3 and 1/3 here"
+    right = abs(got[0] - 2 / 3) < 1e-9
+    return "" if right else "the weights should be 2/3 and 1/3 here"
 
 
 print(weights_fault(my_weights) or "pass")
@@ -822,12 +807,12 @@ print(weights_fault(corrected_weights) or "pass")
 # Change one argument so that selection by activity *is* uniform selection. Then compare the two rules on it.
 
 # %% tags=["exercise"]
-level = experiment.build_world("mixed", texts, seed=seed, devices=devices, tail=1.5)  # change one argument
+level = experiment.build_world("mixed", texts, **dealing, tail=1.5)  # change this
 
 # %% tags=["exercise"]
 spread = int(np.ptp(level.fleet.counts))
 right = spread <= 1 and level.fleet.clients == devices
-print("pass" if right else f"not yet: {level.fleet.clients} devices differ by up to {spread} utterances")
+print("pass" if right else f"not yet: devices differ by up to {spread} utterances")
 
 # %% [markdown]
 # :::{admonition} Solution
@@ -836,7 +821,7 @@ print("pass" if right else f"not yet: {level.fleet.clients} devices differ by up
 # :::
 
 # %% tags=["solution", "hide-cell"]
-level = experiment.build_world("mixed", texts, seed=seed, devices=devices, tail=0.0)
+level = experiment.build_world("mixed", texts, **dealing, tail=0.0)
 both = experiment.run_arms(level, ("uniform-n", "activity-equal"), sweep_at, rates=rated["mixed"], seed=seed)
 {which: round(float(curve.accuracy()[-1]), 3) for which, curve in both.items()}
 

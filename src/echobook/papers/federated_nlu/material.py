@@ -115,6 +115,11 @@ def intent_texts(name: str, encoder: SentenceEncoder) -> Texts:
     return _texts(name, frame, encoder.encode(frame["text"].tolist()), corpus.use)
 
 
+def corpus_texts(name: str, encoder: SentenceEncoder, *, seed: int) -> Texts:
+    """The generated ``topics`` (from a seed), or a public intent corpus."""
+    return topic_texts(seed=seed) if name == "topics" else intent_texts(name, encoder)
+
+
 def post_texts(encoder: SentenceEncoder, *, sites: int = 20) -> Texts:
     """Hacker News titles with their sites; a fixed fifth of the posts is for the test, a tenth for
     validation.
