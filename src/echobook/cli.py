@@ -1,4 +1,4 @@
-"""The command line, ``echobook``: list, run, fetch, verify, scoreboard, record, twice.
+"""The command line, ``echobook``: list, run, fetch, verify, plan, scoreboard, record, twice.
 
 Thin: it reads arguments, calls the module that does the work, and turns a refusal into a message and a
 status.
@@ -62,6 +62,20 @@ def _twice(options: argparse.Namespace) -> int:
     return twice(Project.at(options.root), options.slug, options.profile, options.seed)
 
 
+def _plan(options: argparse.Namespace) -> int:
+    from echobook.report.claims import load_claims
+    from echobook.report.plan import plan_tests, runs_to_plan_from
+    from echobook.report.plan_text import plan_entries, plan_text
+
+    project = Project.at(options.root)
+    slug = find_chapter(project, options.slug).slug
+    claims = load_claims(project.root, slug)
+    results = runs_to_plan_from(project.root, slug, options.pilots)
+    plans = plan_tests(claims, results)
+    print(plan_entries(plans) if options.entries else plan_text(claims, plans, results))
+    return 0
+
+
 def _scoreboard(options: argparse.Namespace) -> int:
     from echobook.report.scoreboard import plain_scoreboard, scoreboard
 
@@ -117,6 +131,15 @@ def parser() -> argparse.ArgumentParser:
     twice.add_argument("slug")
     twice.add_argument("--seed", type=int)
     twice.set_defaults(do=_twice)
+    plan = commands.add_parser(
+        "plan", parents=[root], help="how many seeds decide each test, and what they cost"
+    )
+    plan.add_argument("slug")
+    plan.add_argument(
+        "--pilots", type=Path, metavar="FOLDER", help="results of pilot runs (default: the recorded ones)"
+    )
+    plan.add_argument("--entries", action="store_true", help="print the entries of the claims file's plan")
+    plan.set_defaults(do=_plan)
     board = commands.add_parser("scoreboard", parents=[root], help="findings, checks and verdicts")
     board.add_argument("slug", nargs="?")
     board.set_defaults(do=_scoreboard)

@@ -11,7 +11,8 @@ def test_a_sound_book_builds_and_passes_the_check(checkout: Checkout) -> None:
     checkout.record(2.0, 2.1, 2.2)
     checkout.index(
         "Ours is {result}`advin:score/new|.2f` ({interval}`advin:score/new|.2f`), the paper's "
-        "{printed}`advin:C1`: {verdict}`advin:C1`; {verdict}`advin:K1`. Elsewhere {fact}`74 % <Author 2020>`.\n\n"
+        "{printed}`advin:C1`: {verdict}`advin:C1`; {verdict}`advin:K1`. "
+        "Elsewhere {fact}`74 % <Author 2020>`.\n\n"
         "```{totals}\n```\n\n```{scoreboard}\n```\n\n```{chapters}\n```\n\n```{datacards}\n```"
     )
     status, said = checkout.build()

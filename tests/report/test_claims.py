@@ -158,6 +158,10 @@ def test_resampling_of_items(claims_text, unit, seeds):
         ),
         ({"comparison": "relative_change", "against": 0.0}, "against: expected a number other than 0"),
         ({"words": " "}, "words: "),
+        (
+            {"words": "score/new"},
+            "words: expected what readers understand, found a metric's name 'score/new'",
+        ),
         ({"words": None}, "words: Field required"),
         ({"unit": None}, "unit: Field required"),
         ({"differs": None}, "differs: expected a sentence, as two metrics are compared"),

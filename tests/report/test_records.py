@@ -372,3 +372,12 @@ def test_a_chapter_without_claims_is_not_recorded(checkout, make, head):
     (checkout / "data" / "claims" / "small-talk.yml").unlink()
     with pytest.raises(ClaimsError, match="claims are written before results"):
         keep(checkout, (0,))
+
+
+def test_pilot_runs_are_never_recorded(checkout, make, head):
+    for seed in (999, 1000):
+        built(checkout, make(seed=seed, commit=head))
+    with pytest.raises(ResultsError, match="small-talk: seed 1000: seeds from 1000 on are for pilot runs"):
+        keep(checkout, (999, 1000))
+    [path] = keep(checkout, (999,))
+    assert path.name == "seed-999.json"

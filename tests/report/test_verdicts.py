@@ -6,7 +6,6 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from echobook.report import measures
 from echobook.report.claims import Check, CheckTest, Claims, Finding, Test, parse_claims
 from echobook.report.errors import ClaimsError, ResultsError
 from echobook.report.verdicts import (
@@ -306,10 +305,9 @@ def simulated(make, rng, truth, seeds=4, items=40):
 
 
 @pytest.mark.parametrize(("truth", "wrong"), [(0.0, (R, P)), (0.7, (N, P))])
-def test_rate_of_wrong_verdicts_at_the_bound_and_at_the_smallest_effect(make, monkeypatch, truth, wrong):
+def test_rate_of_wrong_verdicts_at_the_bound_and_at_the_smallest_effect(make, truth, wrong):
     # At the bound, holding is wrong; at the smallest effect, failing is. Each is one tail: 2.5 %.
-    monkeypatch.setattr(measures, "RESAMPLES", 400)
-    trials, rng = 500, np.random.default_rng(11)
+    trials, rng = 400, np.random.default_rng(11)
     over = criterion(smallest_effect=0.7, resampling={"unit": "items", "seeds": "crossed"})
     found = [judge_finding(finding(over), simulated(make, rng, truth)).verdict for _ in range(trials)]
     rate = sum(verdict in wrong for verdict in found) / trials

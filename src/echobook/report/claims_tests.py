@@ -15,11 +15,12 @@ A finding's test has a `direction`, a `bound` that its whole interval must clear
 the value of every seed with a number.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 import pydantic
 
-from echobook.report.results import MetricName, Strict
+from echobook.report.results import METRIC_NAME, MetricName, Strict
 
 Direction = Literal["above", "below", "within"]
 Relation = Literal["<", "<=", ">", ">=", "=="]
@@ -70,6 +71,12 @@ class _Compared(Strict):
             raise ValueError(f"against: {wanted} for comparison {self.comparison}")
         if self.against == 0 and self.comparison in ("ratio", "relative_change"):
             raise ValueError(f"against: expected a number other than 0 for comparison {self.comparison}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _words_are_words(self) -> "_Compared":
+        if "/" in self.words and re.fullmatch(METRIC_NAME, self.words):
+            raise ValueError(f"words: expected what readers understand, found a metric's name {self.words!r}")
         return self
 
     @property

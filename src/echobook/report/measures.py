@@ -2,25 +2,21 @@
 
 Intervals over items take the per-item scores of all seeds: the same units in every seed (`crossed`) or units
 of its own in each (`nested`). Item scores must average to the recorded value, else the interval would
-describe something else, and that is refused. Every function is pure; resampling is seeded by the names of
-the metrics compared.
+describe something else, and that is refused. Every function is pure, and nothing is random.
 """
 
 import itertools
 import math
-import zlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from echobook.metrics.intervals import crossed_bootstrap, nested_bootstrap, seed_interval
+from echobook.metrics.intervals import Components, crossed_components, nested_components, seed_interval
 from echobook.metrics.statistics import Interval, sum_by_group
 from echobook.report.claims import CheckTest, Test
 from echobook.report.errors import ClaimsError
 from echobook.report.results import Metric, Results
-
-RESAMPLES = 10_000
 
 
 def seed_value(test: Test | CheckTest, results: Results) -> float:
@@ -135,24 +131,26 @@ def _labels(test: Test, result: Results) -> set[int]:
     return set(result.metric(test.metrics[0]).groups or [])
 
 
+def components_of(test: Test, values: Sequence[float], results: Sequence[Results]) -> Components:
+    """Return what seeds and items bring to the estimate; for one seed and unit seeds there is nothing."""
+    if test.resampling.unit == "seeds":
+        return Components(np.asarray(values, dtype=np.float64), 0.0, 0.0, 0.0, math.inf)
+    tables = [_unit_table(test, result) for result in results]
+    make = nested_components
+    if test.resampling.seeds == "crossed":
+        _check_shared(test, tables, results)
+        make = crossed_components
+    try:
+        return make(tables, _statistic(test))
+    except ValueError as error:
+        raise ClaimsError(f"{results[0].slug}: test {test.name}: {error}") from error
+
+
 def interval_of(
     test: Test, values: Sequence[float], results: Sequence[Results], *, level: float | None = None
 ) -> Interval | None:
     """The test's interval at its level (or at `level`); None for one seed when seeds are resampled."""
     wanted = test.resampling.level if level is None else level
-    if test.resampling.unit == "seeds":
-        return seed_interval(values, level=wanted, aggregate=test.aggregate) if len(values) > 1 else None
-    tables = [_unit_table(test, result) for result in results]
-    make = nested_bootstrap
-    if test.resampling.seeds == "crossed":
-        _check_shared(test, tables, results)
-        make = crossed_bootstrap
-    try:
-        return make(tables, _statistic(test), seed=_seed(test), resamples=RESAMPLES, level=wanted)
-    except ValueError as error:
-        raise ClaimsError(f"{results[0].slug}: test {test.name}: {error}") from error
-
-
-def _seed(test: Test) -> int:
-    """A fixed seed for a test's resampling, from its name."""
-    return zlib.crc32(test.name.encode())
+    if test.resampling.unit != "seeds":
+        return components_of(test, values, results).confidence().interval(wanted)
+    return seed_interval(values, level=wanted, aggregate=test.aggregate) if len(values) > 1 else None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from echobook.report.claims import load_claims
+from echobook.report.claims_parts import FIRST_PILOT_SEED
 from echobook.report.errors import ResultsError
 from echobook.report.paths import check_profile, check_slug, repository_root, seed_file
 from echobook.report.records import check_recordable, declared_seeds, load_seeds
@@ -30,8 +31,8 @@ def record(
     `build_root` is `_build`, `recorded_root` is `data/recorded`. Everything is checked first (see the records
     module; the claims must be computable too), then the chapter's folder is replaced at one stroke: a refused
     record leaves the old one as it was. Returns the files written. Raises ReportError for a smoke run, a
-    missing or repeated seed, seeds other than the declared ones, and sources that were not committed
-    (`allow_dirty` lets the last one pass; the record and the page then say so).
+    missing or repeated seed, a pilot's seed, seeds other than the declared ones, and sources that were not
+    committed (`allow_dirty` lets the last one pass; the record and the page then say so).
     """
     here = root or repository_root()
     check_slug(slug), check_profile(profile)
@@ -54,6 +55,11 @@ def record(
 def _check_seeds(seeds: Sequence[int], declared: Sequence[int] | None, slug: str, profile: str) -> None:
     if not seeds or len(set(seeds)) != len(seeds):
         raise ResultsError(f"{slug}: seeds {list(seeds)}: expected at least one, each once")
+    if max(seeds) >= FIRST_PILOT_SEED:
+        raise ResultsError(
+            f"{slug}: seed {max(seeds)}: seeds from {FIRST_PILOT_SEED} on are for pilot runs, and those are "
+            "never recorded"
+        )
     if declared is not None and sorted(declared) != sorted(seeds):
         raise ResultsError(
             f"{slug}: seeds {sorted(seeds)}: expected {sorted(declared)}, as workflow/parameters/{slug}.yml "

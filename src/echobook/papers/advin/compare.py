@@ -212,8 +212,11 @@ def no_k_baselines() -> tuple[str, ...]:
     return ("raw", "raw-hdbscan", "raw-kmeans-estimated-k")
 
 
-def taxonomy(view: View, learned: Learned | None) -> tuple[dict[str, float], pd.DataFrame]:
-    """Score the domains of the novel intents (their utterances known), and return one row an intent."""
+def taxonomy(
+    view: View,
+    learned: Learned | None,
+) -> tuple[dict[str, float], pd.DataFrame]:
+    """Score the domains of novel intents, their utterances known; one row an intent."""
     split = view.split
     embed = (
         (lambda vectors: vectors)
@@ -224,17 +227,20 @@ def taxonomy(view: View, learned: Learned | None) -> tuple[dict[str, float], pd.
     for name, intents in (("known", split.known), ("new", split.novel)):
         data, targets = view.part("train" if name == "known" else "test", intents)
         vectors[name] = intent_vectors(embed(data), targets)
-    names, domains = np.unique(view.domains(split.known + split.novel), return_inverse=True)
+    owners = view.domains(split.known + split.novel)
+    names, domains = np.unique(owners, return_inverse=True)
     known = domains[: len(split.known)]
     held_out = np.arange(len(split.training), len(split.known))
     built = build_taxonomy(vectors["known"], known, vectors["new"], held_out=held_out)
     truth, answers = domains[len(known) :], built.clusters[len(known) :]
-    chance = [random_domains(truth, answers, seed=1000 * view.seed + draw) for draw in range(100)]
+    draws = range(1000 * view.seed, 1000 * view.seed + 100)
+    chance = [random_domains(truth, answers, seed=draw) for draw in draws]
     scores = clustering_scores(truth, answers) | {
         "edge-f1": pair_f1(truth, answers),
         "found": float(len(np.unique(answers))),
         "chance": float(np.mean([adjusted_rand_index(truth, draw) for draw in chance])),
     }
     joined = [names[number] if number >= 0 else "new domain" for number in built.joined]
-    rows = {"intent": split.novel, "domain": names[truth], "cluster": answers, "joined": joined}
+    rows = {"intent": split.novel, "domain": names[truth]}
+    rows |= {"cluster": answers, "joined": joined}
     return scores, pd.DataFrame(rows)

@@ -29,9 +29,17 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 class IntentHead(nn.Module):
     """W ReLU(V h + b) + c: logits over the intents (and the proxy class, if any)."""
 
-    def __init__(self, features: int, classes: int, *, hidden: int = 256, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        *,
+        hidden: int = 256,
+        dropout: float = 0.1,
+    ) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout))
+        layers = [nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout)]
+        self.body = nn.Sequential(*layers)
         self.output = nn.Linear(hidden, classes)
 
     def forward(self, vectors: Float[Tensor, "N D"]) -> Float[Tensor, "N K"]:
@@ -110,15 +118,18 @@ def novelty(known: Float[np.ndarray, "N K"]) -> Float[np.ndarray, " N"]:
 
 
 def half_gaussian_thresholds(
-    scores: Float[np.ndarray, "N K"], labels: Int[np.ndarray, " N"], *, alpha: float = 3.0
+    scores: Float[np.ndarray, "N K"],
+    labels: Int[np.ndarray, " N"],
+    *,
+    alpha: float = 3.0,
 ) -> Float[np.ndarray, " K"]:
-    """Return DOC's acceptance threshold for each class from the scores of its own training members."""
+    """Return DOC's acceptance threshold of each class from its own training scores."""
     thresholds = np.full(scores.shape[1], 0.5)
     for number in range(scores.shape[1]):
         own = scores[labels == number, number]
         if len(own) == 0:
-            raise ValueError(f"labels: class {number} has no member, so its threshold cannot be fitted")
-        # Mirrored around 1 the mean is 1, so the deviation is the root mean square of 1 - p.
+            raise ValueError(f"labels: class {number} has no member to fit to")
+        # Mirrored around 1, the deviation is the root mean square of 1 - p.
         deviation = np.sqrt(np.mean((1 - own) ** 2))
         thresholds[number] = max(0.5, 1 - alpha * deviation)
     return thresholds

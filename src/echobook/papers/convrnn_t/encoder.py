@@ -35,14 +35,19 @@ from echobook.speech.streaming import State
 
 
 class LocalCNN(nn.Module):
-    """Four 2-D convolutions over time and frequency, then a linear layer back to the features' width."""
+    """Four 2-D convolutions, then a linear layer back to the features' width."""
 
     def __init__(
-        self, features: int, *, channels: Sequence[int] = (100, 100, 64, 64), kernel: int = 5
+        self,
+        features: int,
+        *,
+        channels: Sequence[int] = (100, 100, 64, 64),
+        kernel: int = 5,
     ) -> None:
         super().__init__()
         pairs = zip([1, *channels[:-1]], channels, strict=True)
-        self.convs = nn.ModuleList(CausalConv2d(i, o, kernel, features) for i, o in pairs)
+        convs = [CausalConv2d(i, o, kernel, features) for i, o in pairs]
+        self.convs = nn.ModuleList(convs)
         self.projection = nn.Linear(channels[-1] * features, features)
 
     def initial_state(self, batch: int) -> State:
@@ -53,7 +58,7 @@ class LocalCNN(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], state: State, valid: Tensor | None = None
     ) -> tuple[Float[Tensor, "B T D"], State]:
-        """Local context: the receptive field is 4 * (kernel - 1) + 1 frames, all of them past or present."""
+        """Local context: 4 * (kernel - 1) + 1 frames, all of them past or present."""
         maps, after = x[:, None], []  # (B, 1, T, D)
         for conv, before in zip(self.convs, state, strict=True):
             maps, new = conv(maps, before)
@@ -63,10 +68,16 @@ class LocalCNN(nn.Module):
 
 
 class GlobalBlock(nn.Module):
-    """Widen, look back with a dilated convolution, narrow, squeeze and excite; added to the input."""
+    """Widen, look back (dilated), narrow, squeeze and excite; added to the input."""
 
     def __init__(
-        self, channels: int, *, dilation: int, squeeze: nn.Module, dense: bool = False, dropout: float = 0.0
+        self,
+        channels: int,
+        *,
+        dilation: int,
+        squeeze: nn.Module,
+        dense: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.widen = nn.Linear(channels, 2 * channels)
@@ -130,19 +141,26 @@ class GlobalCNN(nn.Module):
 
 
 class ConvRNNT(Encoder):
-    """The encoder: convolutional parts side by side, joined by a linear layer, then an LSTM stack.
+    """The encoder: convolutional parts side by side, a linear layer, an LSTM stack.
 
-    local, global_: parts of width `features` called as in `layers`; None leaves one out. lstm: an encoder
-    with `initial_state` and `step`, such as `echobook.speech.model.LSTMEncoder`.
+    local, global_: parts of width `features` called as in `layers`; None leaves one
+        out. lstm: an encoder with `initial_state` and `step`, such as
+        `echobook.speech.model.LSTMEncoder`.
     """
 
     def __init__(
-        self, features: int, *, local: nn.Module | None, global_: nn.Module | None, lstm: nn.Module
+        self,
+        features: int,
+        *,
+        local: nn.Module | None,
+        global_: nn.Module | None,
+        lstm: nn.Module,
     ) -> None:
         super().__init__()
         parts = [part for part in (local, global_) if part is not None]
         if not parts:
-            raise ValueError("ConvRNNT needs a local or a global part; without either use LSTMEncoder itself")
+            needed = "a local or a global part"
+            raise ValueError(f"ConvRNNT needs {needed}; without both use LSTMEncoder")
         self.parts = nn.ModuleList(parts)
         self.fusion = nn.Linear(len(parts) * features, features)
         self.lstm: Any = lstm
@@ -150,11 +168,18 @@ class ConvRNNT(Encoder):
     def initial_state(self, batch: int) -> State:
         """State of each part, then of the LSTM stack."""
         parts: Any = self.parts
-        return (*(part.initial_state(batch) for part in parts), self.lstm.initial_state(batch))
+        states = [part.initial_state(batch) for part in (*parts, self.lstm)]
+        return tuple(states)
 
-    def run(self, frames: Tensor, state: State, valid: Tensor | None) -> tuple[Tensor, State]:
+    def run(
+        self,
+        frames: Tensor,
+        state: State,
+        valid: Tensor | None,
+    ) -> tuple[Tensor, State]:
         """Encode a piece: every part reads the same features."""
-        results = [part(frames, before, valid) for part, before in zip(self.parts, state[:-1], strict=True)]
+        pairs = zip(self.parts, state[:-1], strict=True)
+        results = [part(frames, before, valid) for part, before in pairs]
         fused = self.fusion(torch.cat([out for out, _ in results], dim=-1))
         encodings, recurrent = self.lstm.step(fused, state[-1])
         return encodings, (*(after for _, after in results), recurrent)

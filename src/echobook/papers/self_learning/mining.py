@@ -87,23 +87,25 @@ def session_graph(counts: Counts, rules: MiningRules) -> SessionGraph:
 
 
 def mine(graph: SessionGraph, rules: MiningRules) -> pd.DataFrame:
-    """Propose rewrites: columns text, rewrite, state, gain (of estimated success), n (times heard).
+    """Propose rewrites: text, rewrite, state, gain of estimated success, n times heard.
 
-    Nothing is blocked and chains are not resolved here; see `guardrails`. Raises ValueError for an unknown
-    scorer.
+    Nothing is blocked and chains are not resolved here; see `guardrails`. Raises
+    ValueError for an unknown scorer.
     """
     heard = np.asarray(graph.readings.sum(axis=1)).ravel()
     current = _argmax_rows(graph.readings)
     rows = np.flatnonzero(heard >= rules.min_texts)
     if rows.size == 0:
-        return pd.DataFrame({"text": [], "rewrite": [], "state": [], "gain": [], "n": []})
+        return pd.DataFrame(columns=["text", "rewrite", "state", "gain", "n"])
     target = _argmax_rows(score(graph, rows, rules))
     wording = wordings(graph, current)
     chosen = np.where(target >= 0, wording[target], -1)
-    success, least = estimated_success(graph, rules), estimated_success(graph, rules, side=-1.0)
+    success = estimated_success(graph, rules)
+    least = estimated_success(graph, rules, side=-1.0)
     most = estimated_success(graph, rules, side=1.0) if rules.wilson_z > 0 else success
     gain = np.where(chosen >= 0, least[chosen], -np.inf) - most[rows]
-    fine = (chosen >= 0) & (target != current[rows]) & (chosen != rows) & (gain >= rules.margin)
+    fine = (chosen >= 0) & (chosen != rows) & (gain >= rules.margin)
+    fine &= target != current[rows]
     names = np.array([*graph.texts, ""], dtype=object)
     states = np.array([*graph.chain.states, ""], dtype=object)
     frame = pd.DataFrame(
@@ -115,7 +117,8 @@ def mine(graph: SessionGraph, rules: MiningRules) -> pd.DataFrame:
             "n": heard[rows],
         }
     )
-    return frame[fine & ~frame.state.str.startswith(NOTHING).to_numpy(bool)].reset_index(drop=True)
+    understood = ~frame.state.str.startswith(NOTHING).to_numpy(bool)
+    return frame[fine & understood].reset_index(drop=True)
 
 
 def score(graph: SessionGraph, rows: Int[np.ndarray, "B"], rules: MiningRules) -> sparse.csr_array:
