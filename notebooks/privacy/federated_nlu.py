@@ -165,6 +165,8 @@ show_source(learn_over_periods)
 # (federated-k5)=
 # **Checks.** The kernel against a round by hand, a loop over single examples in float64, an enumeration of every draw, and
 # itself cut into shards. The last row is the contrast: without the correction the mean update *is* biased.
+# Beside the page, `bench/federated_peer.py` runs a toy fleet through Flower's FedAvg too: after twelve rounds the weights agree to less than
+# a part in a million.
 
 # %% tags=["hide-input"]
 found = {"hand-round": checks.hand_round(), "slow-loop": checks.slow_loop(seed)}
@@ -260,14 +262,14 @@ with figure_style():
 #
 # | name | takes part | weight |
 # |---|---|---|
-# | `uniform-n` | uniform | by samples: FedAvg |
+# | `uniform-n` | uniform | by samples: FedAvg {cite}`mcmahan2017communication` |
 # | `uniform-equal` | uniform | equal |
 # | `activity-n` | by activity | by samples: activity twice |
 # | `activity-equal` | by activity | equal |
-# | `half-corrected`, `activity-corrected` | by (the root of) activity | divided by the exact $\pi_k$ |
+# | `half-corrected`, `activity-corrected` | by (the root of) activity | $n_k / \pi_k$ {cite}`horvitz1952sampling` |
 # | `top-m` | always the $m$ most active | equal |
-# | `power-of-choice` | of $2m$ at random the $m$ with the highest loss | equal |
-# | `fedprox` | uniform | by samples, with a proximal term |
+# | `power-of-choice` | of $2m$ at random the $m$ with the highest loss {cite}`cho2022biased` | equal |
+# | `fedprox` | uniform | by samples, with a proximal term {cite}`li2020fedprox` |
 # | `shuffled` | by *another* device's activity: the control | equal |
 
 # %%
