@@ -176,7 +176,10 @@ found |= {"bias-by-samples": checks.bias(seed, corrected=False)}
 chapter.records("checks/", found, unit="largest gap")
 caption = "Largest gap of each check in this run."
 chapter.table(
-    pd.DataFrame(found.items(), columns=["check", "gap"]), name="checks", caption=caption, digits=12
+    pd.DataFrame(found.items(), columns=["check", "gap"]),
+    name="checks",
+    caption=caption,
+    digits=12,
 )
 
 # %% [markdown]
@@ -208,10 +211,14 @@ if users:
 if second:
     other = material.intent_texts(second, encoder)
     chapter.use(other.use)
-    worlds["second"] = experiment.build_world("mixed", other, seed=seed, devices=devices // 2)
+    worlds["second"] = experiment.build_world(
+        "mixed", other, seed=seed, devices=devices // 2
+    )
     at["second"], rated["second"] = experiment.points(m, early, late), "mixed"
 if hidden:
-    worlds["two-layer"] = experiment.build_world("mixed", texts, seed=seed, devices=devices, hidden=hidden)
+    worlds["two-layer"] = experiment.build_world(
+        "mixed", texts, seed=seed, devices=devices, hidden=hidden
+    )
     at["two-layer"], rated["two-layer"] = at["mixed"], "deep"
 
 
@@ -250,7 +257,9 @@ with figure_style():
         share = np.arange(1, len(counts) + 1) / len(counts)
         axes.plot(share, counts.cumsum() / counts.sum(), label=name)
     axes.plot([0, 1], [0, 1], linestyle=":", color="0.4")
-    axes.set(xlabel="share of the devices, heaviest first", ylabel="share of the utterances")
+    axes.set(
+        xlabel="share of the devices, heaviest first", ylabel="share of the utterances"
+    )
     axes.legend()
 
 # %% [markdown]
@@ -325,7 +334,9 @@ for name in worlds:
             kept = which in judged and name not in ("personal", "atypical")
             record_scores(f"{name}/{point}/all/{which}", name, scores, items=kept)
             for test in ("balanced", "light"):
-                record_scores(f"{name}/{point}/{test}/{which}", name, scores, test, items=False)
+                record_scores(
+                    f"{name}/{point}/{test}/{which}", name, scores, test, items=False
+                )
             samples = curve.samples_at(number)
             chapter.record(f"{name}/{point}/samples/{which}", samples, unit="samples")
 
@@ -354,7 +365,9 @@ for name, curve in to_samples.items():
         by_samples = method - curve.at_samples(mark)
         record_scores(f"{name}/{point}/gain-at-equal-rounds", name, by_rounds)
         record_scores(f"{name}/{point}/gain-at-equal-samples", name, by_samples)
-        record_scores(f"{name}/{point}/gain-left-over", name, by_samples - by_rounds / 3)
+        record_scores(
+            f"{name}/{point}/gain-left-over", name, by_samples - by_rounds / 3
+        )
         needed = curve.rounds[np.searchsorted(curve.samples, mark)]
         chapter.record(f"{name}/{point}/rounds-to-equal-samples", needed, unit="rounds")
 
@@ -363,7 +376,9 @@ for name in [n for n in ("mixed", "users") if n in marks]:
     ceiling = worlds[name].test.accuracy(references[name]["one-place"], "all")
     longest = to_samples[name].rounds[-1]
     for which in ("uniform-n", "uniform-equal", "activity-equal"):
-        budget = experiment.points(at[name].budget.m, early, max(int(longest), at[name].late)).budget
+        budget = experiment.points(
+            at[name].budget.m, early, max(int(longest), at[name].late)
+        ).budget
         rate = chosen_rate(rated[name], which)
         run = train_arm(
             worlds[name], arm(which), budget, rate=rate, seed=seed, stop=0.9 * ceiling,
@@ -382,7 +397,9 @@ for name in [n for n in ("mixed", "atypical", "users") if n in worlds]:
         difference = ends["activity-equal"] - ends[against]
         for test in material.TESTS:
             kept = against == "uniform-n" or name == "atypical"
-            record_scores(f"{name}/gain-over-{against}/{test}", name, difference, test, items=kept)
+            record_scores(
+                f"{name}/gain-over-{against}/{test}", name, difference, test, items=kept
+            )
 
 # %% [markdown]
 # **Periods.** Four periods; intents appear, activity shifts; selection by activity and uniform selection, continually and with all data
@@ -424,9 +441,16 @@ for name in yearly:
             value = scores @ weights / weights.sum()
             chapter.record(f"{name}/periods/{kind}/{which}", value, unit="accuracy")
     extra = gains["continual"] - gains["at-once"]
-    for metric, scores in ((f"{k}-gain", g) for k, g in [*gains.items(), ("amplified", extra)]):
+    named = {f"{kind}-gain": scores for kind, scores in gains.items()}
+    for metric, scores in {**named, "amplified": extra}.items():
         value = scores @ weights / weights.sum()
-        chapter.record(f"{name}/periods/{metric}", value, unit="accuracy", items=scores, weights=weights)
+        chapter.record(
+            f"{name}/periods/{metric}",
+            value,
+            unit="accuracy",
+            items=scores,
+            weights=weights,
+        )
 
 # %% tags=["hide-input"]
 for name in yearly:
@@ -460,7 +484,13 @@ def recorded_rows(names, world, points=("early", "late"), tests=("all",)):
     """Recorded accuracies of arms, one row an arm."""
     columns = [(p, t) for p in points for t in tests]
     return pd.DataFrame(
-        [{"arm": n, **{f"{p}, {t}": said(f"{world}/{p}/{t}/{n}") for p, t in columns}} for n in names]
+        [
+            {
+                "arm": n,
+                **{f"{p}, {t}": said(f"{world}/{p}/{t}/{n}") for p, t in columns},
+            }
+            for n in names
+        ]
     )
 
 
@@ -499,9 +529,13 @@ with figure_style():
     shown = [*experiment.MAIN, "top-m", "power-of-choice"]
     for colour, which in zip(palette(), shown, strict=False):
         curve = curves["mixed"][which]
-        for axes, x in zip(panels, (curve.rounds, curve.samples, curve.bytes / 1e6), strict=True):
+        for axes, x in zip(
+            panels, (curve.rounds, curve.samples, curve.bytes / 1e6), strict=True
+        ):
             axes.plot(x, curve.accuracy(), color=colour, label=which, linewidth=1.4)
-    for axes, label in zip(panels, ("rounds", "utterances processed", "megabytes sent"), strict=True):
+    for axes, label in zip(
+        panels, ("rounds", "utterances processed", "megabytes sent"), strict=True
+    ):
         axes.set(xlabel=label)
     panels[0].set(ylabel="accuracy")
     panels[1].set(xscale="log")
@@ -525,10 +559,18 @@ with figure_style():
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Accuracy over four periods: continual learning dips where intents appear and recovers, by activity faster than uniformly."}, "figure": {"caption": "This run: continual learning over four periods (solid) and all data at once (dashed), on the classes seen by then.", "name": "fig-federated-periods"}}
 with figure_style():
     figure, axes = plt.subplots(figsize=(6.4, 3.2))
-    for colour, which in zip(palette("pair"), ("uniform-n", "activity-equal"), strict=True):
+    for colour, which in zip(
+        palette("pair"), ("uniform-n", "activity-equal"), strict=True
+    ):
         run, whole = continual["mixed", which], at_once["mixed", which]
         axes.plot(run.rounds, run.accuracy(), color=colour, label=f"{which}, continual")
-        axes.plot(whole.rounds, whole.accuracy(), color=colour, linestyle="--", label=f"{which}, at once")
+        axes.plot(
+            whole.rounds,
+            whole.accuracy(),
+            color=colour,
+            linestyle="--",
+            label=f"{which}, at once",
+        )
     for edge in range(1, 4):
         axes.axvline(edge * period_rounds + 0.5, color="0.6", linewidth=0.8)
     axes.set(xlabel="rounds", ylabel="accuracy")
@@ -564,24 +606,31 @@ chapter.table(
 # ## Ablations and controls
 #
 # **Knobs.** The gain of `activity-equal` over `uniform-n` at equal rounds while one knob turns. These are curves over what the
-# generator was told, not findings. At `tail` zero the control setting is exact: nothing is gained.
+# generator was told, not findings. Both arms train at the rate of `activity-equal` here, so that at `tail` zero, the control, nothing is
+# gained to the last bit.
 
 # %%
 sweep_at = experiment.points(m, max(1, sweep_late // 4), sweep_late)
 setting = {"rates": rated["mixed"], "devices": devices, "seed": seed}
-tables = [experiment.sweep(knob, texts, sweep_at, **setting) for knob in experiment.KNOBS]
+tables = [
+    experiment.sweep(knob, texts, sweep_at, **setting) for knob in experiment.KNOBS
+]
 swept = pd.concat(map(pd.DataFrame, tables))
 
 # %% tags=["hide-input"]
 for row in swept.itertuples():
     value = f"{row.value:g}".replace(".", "-")
-    chapter.record(f"sweep/{row.knob}-{value}/{row.point}/{row.test}", row.gain, unit="accuracy")
+    chapter.record(
+        f"sweep/{row.knob}-{value}/{row.point}/{row.test}", row.gain, unit="accuracy"
+    )
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Five panels, one a knob: the gain grows with the tail, hardly depends on skew, and shrinks with more devices a round."}, "figure": {"caption": "This run: gain of selection by activity at equal rounds, early and late, on all interactions and with each device once.", "name": "fig-federated-knobs"}}
 with figure_style():
     figure, panels = plt.subplots(1, 5, figsize=(11, 2.8), sharey=True)
     for axes, knob in zip(panels, experiment.KNOBS, strict=True):
-        part = swept[swept.knob == knob.name].assign(value=lambda f: f.value.map("{:g}".format))
+        part = swept[swept.knob == knob.name].assign(
+            value=lambda f: f.value.map("{:g}".format)
+        )
         sns.pointplot(
             part, x="value", y="gain", hue="point", palette=palette("pair"),
             linestyles="-", markersize=4, linewidth=1.2, errorbar=None, ax=axes, legend=axes is panels[0],
@@ -599,14 +648,22 @@ with figure_style():
 rows = []
 for name in [n for n in ("mixed", "users") if n in worlds]:
     fleet = worlds[name].fleet
-    for which in ("uniform-n", "activity-equal", "top-m", "power-of-choice", "shuffled"):
+    for which in (
+        "uniform-n",
+        "activity-equal",
+        "top-m",
+        "power-of-choice",
+        "shuffled",
+    ):
         taken = curves[name][which].taken
         shares = {"heaviest-tenth": share_of_heaviest(taken, fleet.counts)}
         shares["never"] = (taken == 0).mean()
         for what, share in shares.items():
             chapter.record(f"{name}/participation/{what}/{which}", share, unit="share")
         rows.append({"world": name, "rule": which, **shares})
-caption = "Share of participations by the heaviest tenth, of devices never chosen; this run."
+caption = (
+    "Share of participations by the heaviest tenth, of devices never chosen; this run."
+)
 chapter.table(pd.DataFrame(rows), name="participation", caption=caption)
 
 # %% tags=["hide-input"]
@@ -637,7 +694,9 @@ extra = pd.concat(
     ]
 )
 chapter.table(
-    extra[["world", *extra.columns[:-1]]], name="recorded-other", caption="Recorded on the other worlds."
+    extra[["world", *extra.columns[:-1]]],
+    name="recorded-other",
+    caption="Recorded on the other worlds.",
 )
 
 # %% [markdown]
@@ -646,9 +705,16 @@ chapter.table(
 # %% tags=["hide-input"]
 rows = []
 for which, uniform in (("by activity", False), ("uniform", True)):
-    cost = fleet_cost(scale_devices, m=min(1000, scale_devices // 10), rounds=2, uniform=uniform)
+    cost = fleet_cost(
+        scale_devices, m=min(1000, scale_devices // 10), rounds=2, uniform=uniform
+    )
     slug = which.replace(" ", "-")
-    chapter.record(f"scale/updates-per-second/{slug}", cost.updates_per_second, unit="updates/s", timing=True)
+    chapter.record(
+        f"scale/updates-per-second/{slug}",
+        cost.updates_per_second,
+        unit="updates/s",
+        timing=True,
+    )
     chapter.record(f"scale/peak-mib/{slug}", cost.peak_mib, unit="MiB", timing=True)
     rows.append({"selection": which, "devices": cost.devices, "examples": cost.examples,
                  "updates a second": volatile(f"{cost.updates_per_second:,.0f}"), "peak memory, MiB": volatile(f"{cost.peak_mib:,.0f}"),
@@ -824,7 +890,9 @@ print("pass" if right else f"not yet: devices differ by up to {spread} utterance
 
 # %% tags=["solution", "hide-cell"]
 level = experiment.build_world("mixed", texts, **dealing, tail=0.0)
-both = experiment.run_arms(level, ("uniform-n", "activity-equal"), sweep_at, rates=rated["mixed"], seed=seed)
+both = experiment.run_arms(
+    level, ("uniform-n", "activity-equal"), sweep_at, rates=rated["mixed"], seed=seed
+)
 {which: round(float(curve.accuracy()[-1]), 3) for which, curve in both.items()}
 
 # %% [markdown]

@@ -210,6 +210,7 @@ def test_in_a_level_fleet_selection_by_activity_is_uniform_selection(texts):
     np.testing.assert_array_equal(ends[0].scores, ends[1].scores)
     rows = sweep(Knob("tail", (0.0,)), texts, AT, rates="topics", devices=40, seed=0)
     assert {row["point"] for row in rows} == {"early", "late"}
+    assert [row["gain"] for row in rows] == [0.0] * 4
 
 
 def test_a_tail_makes_activity_pay_early(texts):

@@ -229,12 +229,19 @@ KNOBS = (
 def sweep(
     knob: Knob, texts: Texts, at: Points, *, rates: str, devices: int, seed: int
 ) -> list[dict[str, float | str]]:
-    """Gain of activity-equal over uniform-n at each value of a knob: early and late, for all and balanced."""
+    """Gain of activity-equal over uniform-n at each value of a knob: early and late, for all and balanced.
+
+    Both arms train at the rate of activity-equal, so that nothing but selection and weights differs.
+    """
     rows: list[dict[str, float | str]] = []
     for value in knob.values:
         changes, here = knob.turned(value, at)
         world = build_world("mixed", texts, seed=seed, devices=devices, **changes)  # type: ignore[arg-type]
-        curves = run_arms(world, ("uniform-n", "activity-equal"), here, rates=rates, seed=seed)
+        watch, rate = list(at.named.values()), chosen_rate(rates, "activity-equal")
+        curves = {
+            name: train_arm(world, arm(name), here.budget, rate=rate, seed=seed, watch=watch)
+            for name in ("uniform-n", "activity-equal")
+        }
         for weighting in ("all", "balanced"):
             for point, number in at.named.items():
                 ends = [world.test.accuracy(c.at_round(number), weighting) for c in curves.values()]
