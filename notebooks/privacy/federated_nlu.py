@@ -208,6 +208,8 @@ if users:
     chapter.use(posts.use)
     worlds["users"], rated["users"] = material.user_world(posts), "users"
     at["users"] = experiment.points(users_m, users_early, users_late)
+
+# %% tags=["hide-input"]
 if second:
     other = material.intent_texts(second, encoder)
     chapter.use(other.use)
@@ -430,7 +432,15 @@ for name, world in yearly.items():
             world, arm("activity-equal"), budget, **how, period=period
         )
 
+
 # %% tags=["hide-input"]
+def record_items(metric, scores, weights):
+    """Record a weighted mean of item scores together with the scores."""
+    value = scores @ weights / weights.sum()
+    kept = {"items": scores, "weights": weights}
+    return chapter.record(metric, value, unit="accuracy", **kept)
+
+
 for name in yearly:
     gains = {}
     for kind, runs in (("continual", continual), ("at-once", at_once)):
@@ -440,17 +450,10 @@ for name in yearly:
         for which, (scores, _) in areas.items():
             value = scores @ weights / weights.sum()
             chapter.record(f"{name}/periods/{kind}/{which}", value, unit="accuracy")
-    extra = gains["continual"] - gains["at-once"]
     named = {f"{kind}-gain": scores for kind, scores in gains.items()}
-    for metric, scores in {**named, "amplified": extra}.items():
-        value = scores @ weights / weights.sum()
-        chapter.record(
-            f"{name}/periods/{metric}",
-            value,
-            unit="accuracy",
-            items=scores,
-            weights=weights,
-        )
+    named["amplified"] = gains["continual"] - gains["at-once"]
+    for metric, scores in named.items():
+        record_items(f"{name}/periods/{metric}", scores, weights)
 
 # %% tags=["hide-input"]
 for name in yearly:
@@ -458,11 +461,8 @@ for name in yearly:
         best, weights = pooled[name, period].at_end(period)
         for which in ("activity-equal", "uniform-n"):
             behind = continual[name, which].at_end(period)[0] - best
-            chapter.record(
-                f"{name}/periods/end-{period + 1}/{which}-against-all-data",
-                behind @ weights / weights.sum(),
-                unit="accuracy", items=behind, weights=weights,
-            )  # fmt: skip
+            metric = f"{name}/periods/end-{period + 1}/{which}-against-all-data"
+            record_items(metric, behind, weights)
 
 # %% [markdown]
 # ## Results
@@ -480,18 +480,15 @@ def said(metric, digits=3):
     return f"{found.mean:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
 
 
+# %% tags=["hide-input"]
 def recorded_rows(names, world, points=("early", "late"), tests=("all",)):
     """Recorded accuracies of arms, one row an arm."""
-    columns = [(p, t) for p in points for t in tests]
-    return pd.DataFrame(
-        [
-            {
-                "arm": n,
-                **{f"{p}, {t}": said(f"{world}/{p}/{t}/{n}") for p, t in columns},
-            }
-            for n in names
-        ]
-    )
+    rows = pd.DataFrame({"arm": list(names)})
+    for point in points:
+        for test in tests:
+            cells = [said(f"{world}/{point}/{test}/{name}") for name in names]
+            rows[f"{point}, {test}"] = cells
+    return rows
 
 
 # %% [markdown]
@@ -528,17 +525,13 @@ with figure_style():
     figure, panels = plt.subplots(1, 3, figsize=(9, 3.2), sharey=True)
     shown = [*experiment.MAIN, "top-m", "power-of-choice"]
     for colour, which in zip(palette(), shown, strict=False):
-        curve = curves["mixed"][which]
-        for axes, x in zip(
-            panels, (curve.rounds, curve.samples, curve.bytes / 1e6), strict=True
-        ):
-            axes.plot(x, curve.accuracy(), color=colour, label=which, linewidth=1.4)
-    for axes, label in zip(
-        panels, ("rounds", "utterances processed", "megabytes sent"), strict=True
-    ):
-        axes.set(xlabel=label)
-    panels[0].set(ylabel="accuracy")
-    panels[1].set(xscale="log")
+        curve, style = curves["mixed"][which], {"label": which, "linewidth": 1.4}
+        along = (curve.rounds, curve.samples, curve.bytes / 1e6)
+        for axes, x in zip(panels, along, strict=True):
+            axes.plot(x, curve.accuracy(), color=colour, **style)
+    panels[0].set(xlabel="rounds", ylabel="accuracy")
+    panels[1].set(xlabel="utterances processed", xscale="log")
+    panels[2].set(xlabel="megabytes sent")
     panels[2].legend(fontsize=7)
     figure.tight_layout()
 
@@ -559,18 +552,13 @@ with figure_style():
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Accuracy over four periods: continual learning dips where intents appear and recovers, by activity faster than uniformly."}, "figure": {"caption": "This run: continual learning over four periods (solid) and all data at once (dashed), on the classes seen by then.", "name": "fig-federated-periods"}}
 with figure_style():
     figure, axes = plt.subplots(figsize=(6.4, 3.2))
-    for colour, which in zip(
-        palette("pair"), ("uniform-n", "activity-equal"), strict=True
-    ):
-        run, whole = continual["mixed", which], at_once["mixed", which]
-        axes.plot(run.rounds, run.accuracy(), color=colour, label=f"{which}, continual")
-        axes.plot(
-            whole.rounds,
-            whole.accuracy(),
-            color=colour,
-            linestyle="--",
-            label=f"{which}, at once",
-        )
+    for colour, which in zip(palette("pair"), pair, strict=True):
+        for kind, runs, style in (
+            ("continual", continual, "-"),
+            ("at once", at_once, "--"),
+        ):
+            run, label = runs["mixed", which], f"{which}, {kind}"
+            axes.plot(run.rounds, run.accuracy(), style, color=colour, label=label)
     for edge in range(1, 4):
         axes.axvline(edge * period_rounds + 0.5, color="0.6", linewidth=0.8)
     axes.set(xlabel="rounds", ylabel="accuracy")
@@ -645,16 +633,11 @@ with figure_style():
 # privacy budget in every round, and $n_k$ itself, which the server must know, tells how much somebody speaks.
 
 # %% tags=["hide-input"]
+rules = ["uniform-n", "activity-equal", "top-m", "power-of-choice", "shuffled"]
 rows = []
 for name in [n for n in ("mixed", "users") if n in worlds]:
     fleet = worlds[name].fleet
-    for which in (
-        "uniform-n",
-        "activity-equal",
-        "top-m",
-        "power-of-choice",
-        "shuffled",
-    ):
+    for which in rules:
         taken = curves[name][which].taken
         shares = {"heaviest-tenth": share_of_heaviest(taken, fleet.counts)}
         shares["never"] = (taken == 0).mean()
@@ -662,7 +645,7 @@ for name in [n for n in ("mixed", "users") if n in worlds]:
             chapter.record(f"{name}/participation/{what}/{which}", share, unit="share")
         rows.append({"world": name, "rule": which, **shares})
 caption = (
-    "Share of participations by the heaviest tenth, of devices never chosen; this run."
+    "Shares: participations by the heaviest tenth; devices never chosen. This run."
 )
 chapter.table(pd.DataFrame(rows), name="participation", caption=caption)
 
@@ -704,26 +687,23 @@ chapter.table(
 
 # %% tags=["hide-input"]
 rows = []
-for which, uniform in (("by activity", False), ("uniform", True)):
-    cost = fleet_cost(
-        scale_devices, m=min(1000, scale_devices // 10), rounds=2, uniform=uniform
-    )
-    slug = which.replace(" ", "-")
-    chapter.record(
-        f"scale/updates-per-second/{slug}",
-        cost.updates_per_second,
-        unit="updates/s",
-        timing=True,
-    )
-    chapter.record(f"scale/peak-mib/{slug}", cost.peak_mib, unit="MiB", timing=True)
-    rows.append({"selection": which, "devices": cost.devices, "examples": cost.examples,
-                 "updates a second": volatile(f"{cost.updates_per_second:,.0f}"), "peak memory, MiB": volatile(f"{cost.peak_mib:,.0f}"),
-                 "recorded updates a second": said(f"scale/updates-per-second/{slug}", 0), "recorded MiB": said(f"scale/peak-mib/{slug}", 0)})  # fmt: skip
+share = {"m": min(1000, scale_devices // 10), "rounds": 2}
+for which, uniform in (("by-activity", False), ("uniform", True)):
+    cost = fleet_cost(scale_devices, **share, uniform=uniform)
+    figures = {"updates-per-second": cost.updates_per_second, "peak-mib": cost.peak_mib}
+    row = {"selection": which, "devices": cost.devices, "examples": cost.examples}
+    for what, value in figures.items():
+        metric = f"scale/{what}/{which}"
+        chapter.record(metric, value, unit=what, timing=True)
+        row |= {what: volatile(f"{value:,.0f}"), f"{what}, recorded": said(metric, 0)}
+    rows.append(row)
+
+# %% tags=["hide-input"]
 plain_table(
     pd.DataFrame(rows),
     name="federated-nlu-scale",
     caption="Cost of a large fleet on one core.",
-    markup=["updates a second", "peak memory, MiB"],
+    markup=["updates-per-second", "peak-mib"],
 )
 
 # %% [markdown]
