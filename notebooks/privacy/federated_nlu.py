@@ -441,6 +441,7 @@ def record_items(metric, scores, weights):
     return chapter.record(metric, value, unit="accuracy", **kept)
 
 
+# %% tags=["hide-input"]
 for name in yearly:
     gains = {}
     for kind, runs in (("continual", continual), ("at-once", at_once)):
