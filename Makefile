@@ -46,7 +46,7 @@ lab: setup ## open JupyterLab; a double click on a chapter's .py opens it as a n
 	@JUPYTER_CONFIG_DIR="$(CURDIR)/.jupyter" .venv/bin/jupyter lab --notebook-dir "$(CURDIR)" $(ARGS)
 
 bench: setup ## print the measured figures (no thresholds are asserted)
-	@"$(RUN)" -m pytest tests/benchmarks -s -q -p no:xdist $(ARGS)
+	@"$(RUN)" -m pytest tests/benchmarks -s -q -p no:xdist -o addopts=--import-mode=importlib $(ARGS)
 
 check: setup ## style, spelling, types, imports, notebook form, typed figures in prose
 	@"$(RUN)" -m ruff check src tests notebooks workflow

@@ -88,7 +88,9 @@ def sum_of_clipped_examples(
         layers = taps.layers(losses(lot))
     norms = example_norms(layers)
     _refuse_nan(norms)
-    return zeros(model) | weighted_gradients(layers, clip_scales(norms, clipping))
+    found = weighted_gradients(layers, clip_scales(norms, clipping))
+    missing = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    return found | {name: torch.zeros_like(w) for name, w in missing.items() if name not in found}
 
 
 def sum_of_clipped_means(

@@ -51,7 +51,9 @@ class LinearLayer:
     def squared_norms(self) -> Float[Tensor, "B"]:
         """Squared norm of each example's gradient of weight and bias."""
         _, positions, width = self.inputs.shape
-        if 2 * positions**2 > width * self.gradients.shape[2]:
+        if positions == 1:  # an outer product: its norm is the product of the norms
+            squared = self.inputs.pow(2).sum((1, 2)) * self.gradients.pow(2).sum((1, 2))
+        elif 2 * positions**2 > width * self.gradients.shape[2]:
             formed = torch.bmm(self.gradients.mT, self.inputs)  # (B, O, I)
             squared = formed.pow(2).sum((1, 2))
         else:
@@ -214,15 +216,20 @@ class Taps:
 
 
 def _layer(name: str, module: nn.Module, calls: list[tuple[Tensor, Tensor]]) -> Layer:
-    gradients = torch.cat([_positions(gradient, name) for _, gradient in calls], dim=1)
+    gradients = _joined([_positions(gradient, name) for _, gradient in calls])
     if isinstance(module, nn.Embedding):
-        tokens = torch.cat([inputs.flatten(1) for inputs, _ in calls], dim=1)
+        tokens = _joined([inputs.flatten(1) for inputs, _ in calls])
         return EmbeddingLayer(tokens, gradients, module.num_embeddings, module.padding_idx)
-    inputs = torch.cat([_positions(activation, name) for activation, _ in calls], dim=1)
+    inputs = _joined([_positions(activation, name) for activation, _ in calls])
     if isinstance(module, nn.LayerNorm):
         plain = nn.functional.layer_norm(inputs, module.normalized_shape, eps=module.eps)
         return NormLayer(plain, gradients, module.bias is not None)
     return LinearLayer(inputs, gradients, module.bias is not None)
+
+
+def _joined(calls: list[Tensor]) -> Tensor:
+    """Positions of all calls side by side; one call is not copied."""
+    return calls[0] if len(calls) == 1 else torch.cat(calls, dim=1)
 
 
 def example_norms(layers: Mapping[str, Layer]) -> dict[str, Float[Tensor, "B"]]:
