@@ -61,7 +61,7 @@ context-demo: setup ## play a dialogue stream through the context store on dynal
 	  command -v npm > /dev/null || { echo "The demonstration's server, dynalite, needs Node 18 or newer with npm;"; \
 	    echo "without it: make context-demo ARGS='--store embedded'"; exit 1; }; \
 	  npm ci --prefix workflow/dynalite --ignore-scripts --no-audit --no-fund; };; esac
-	@"$(RUN)" -m echobook.store.demonstration $(ARGS)
+	@"$(RUN)" -m echobook.papers.context_store.demonstration $(ARGS)
 
 clean: ## delete everything that was built (not .venv, not the data cache)
 	@rm -rf _build .snakemake .jupyter .pytest_cache .ruff_cache .mypy_cache .hypothesis

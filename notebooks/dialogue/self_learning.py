@@ -50,27 +50,26 @@ from echobook.data.slurp import load_slurp
 from echobook.markov.chain import chain_from_counts, chain_from_matrix
 from echobook.markov.solve import absorption_probabilities, expected_steps
 from echobook.markov.walks import truncated_visits
-from echobook.papers.self_learning.contamination import REMEDIES, mined_table, rounds
-from echobook.papers.self_learning.evaluation import (
-    judge,
-    measures,
+from echobook.papers.self_learning.baselines import (
     nearest_successful,
     oracle,
+    rephrase_pairs,
+    train,
+    written_table,
 )
-from echobook.papers.self_learning.generator import rephrase_pairs, train, written_table
-from echobook.papers.self_learning.guardrails import (
-    ServingTable,
-    guarded,
-    rewrite_table,
-)
-from echobook.papers.self_learning.mining import MiningRules, mine, session_graph
-from echobook.papers.self_learning.users import (
+from echobook.papers.self_learning.evaluation import judge, measures
+from echobook.papers.self_learning.experiment import REMEDIES, rounds
+from echobook.papers.self_learning.guardrails import ServingTable, guarded
+from echobook.papers.self_learning.material import (
     Users,
     catalogue,
     simulate,
     uneven,
     write_log,
 )
+from echobook.papers.self_learning.method import MiningRules, mine, session_graph
+from echobook.papers.self_learning.own_data import rewrite_table
+from echobook.papers.self_learning.training import mined_table
 from echobook.report.display import volatile
 from echobook.report.figures import figure_style, palette
 from echobook.report.records import load_recorded
@@ -362,6 +361,9 @@ def noted(group, setting, got):
 
 # %% [markdown]
 # ## Results
+
+# %% tags=["hide-input"]
+chapter.forest_plot()
 
 # %% tags=["hide-input"]
 chapter.claims_table()
@@ -774,7 +776,7 @@ if spark_turns:
 #
 # ```python
 # from pyspark.sql import SparkSession
-# from echobook.papers.self_learning.guardrails import rewrite_table
+# from echobook.papers.self_learning.own_data import rewrite_table
 # from echobook.sessions.backends import spark_table
 #
 # session = SparkSession.builder.master("spark://head-node:7077").getOrCreate()
@@ -882,7 +884,7 @@ with figure_style():
 # A CSV or Parquet file (or a folder of the latter) with one row a turn gives a rewrite table from one call:
 #
 # ```python
-# from echobook.papers.self_learning.guardrails import rewrite_table
+# from echobook.papers.self_learning.own_data import rewrite_table
 #
 # table = rewrite_table("requests.parquet", gap_s=45.0, blocked=["purchase|", "call|"], names=["anna", "berlin"])
 # table.to_csv("rewrites.csv", index=False)

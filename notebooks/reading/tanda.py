@@ -49,21 +49,9 @@ from torch import nn
 from echobook.data.cache import cache_root
 from echobook.data.generators.facts import fact_world
 from echobook.metrics.ranking import average_precision, both_tie_rules
-from echobook.papers.tanda.evaluation import (
-    baseline_scores,
-    ranking,
-    relative_loss,
-    table,
-)
-from echobook.papers.tanda.kept import run_rows
-from echobook.papers.tanda.material import (
-    flip_labels,
-    generated_material,
-    public_material,
-)
-from echobook.papers.tanda.own import rank_csv
-from echobook.papers.tanda.recipes import TASK, Bench
-from echobook.papers.tanda.rows import (
+from echobook.papers.tanda.baselines import baseline_scores
+from echobook.papers.tanda.evaluation import ranking, relative_loss, table
+from echobook.papers.tanda.experiment import (
     Budget,
     base_rows,
     control_rows,
@@ -72,7 +60,15 @@ from echobook.papers.tanda.rows import (
     rate_rows,
     shared_rows,
 )
+from echobook.papers.tanda.material import (
+    flip_labels,
+    generated_material,
+    public_material,
+)
+from echobook.papers.tanda.method import TASK, Bench
+from echobook.papers.tanda.own_data import rank_csv
 from echobook.papers.tanda.starts import Starts
+from echobook.papers.tanda.training import run_rows
 from echobook.report.figures import figure_style, palette
 from echobook.report.source import show_source
 from echobook.text.encoder import SentenceEncoder
@@ -312,6 +308,9 @@ chapter.table(
 
 # %% [markdown]
 # ## Results
+
+# %% tags=["hide-input"]
+chapter.forest_plot()
 
 # %% tags=["hide-input"]
 encoder = SentenceEncoder() if corpus != "generated" else None

@@ -44,29 +44,36 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from echobook.data.generators.interactions import interactions, interactions_use
 from echobook.papers.context_store import load
-from echobook.papers.context_store.costs import (
-    START_S,
+from echobook.papers.context_store.experiment import (
+    VARIANTS,
+    age,
     cost_of,
     cost_table,
     crossover,
+    race,
+    rates,
+    setting,
     trace,
 )
-from echobook.papers.context_store.expiry import age
 from echobook.papers.context_store.faults import (
     MAY_LACK_THE_LIST,
     SCENARIOS,
     SURVIVED,
     count_faults,
 )
-from echobook.papers.context_store.races import VARIANTS, race, rates, setting
+from echobook.papers.context_store.material import (
+    START_S,
+    interactions,
+    interactions_use,
+)
 from echobook.papers.context_store.timing import simulate
 from echobook.report.display import volatile
 from echobook.report.figures import figure_style, palette
 from echobook.report.paths import repository_root
 from echobook.report.source import show_source
 from echobook.report.tables import table as plain_table
+from echobook.store.deciding import ENTRIES, TABLES, TEXTS
 from echobook.store.designs import DESIGNS
 from echobook.store.differential import RANDOM, Operations, compare
 from echobook.store.dynamodb import DynamoStore, connect
@@ -74,7 +81,6 @@ from echobook.store.events import state
 from echobook.store.interleave import Ticks
 from echobook.store.items import item_size
 from echobook.store.memory import MemoryStore
-from echobook.store.deciding import ENTRIES, TABLES, TEXTS
 from echobook.store.protocol import TwoTables, drive
 from echobook.store.sealing import KeyRing
 from echobook.store.servers import dynalite, moto
@@ -463,6 +469,9 @@ for name, one in loads.items():
 
 # %% [markdown]
 # ## Results
+
+# %% tags=["hide-input"]
+chapter.forest_plot()
 
 # %% tags=["hide-input"]
 chapter.claims_table()

@@ -59,6 +59,12 @@ from IPython.display import Audio, display
 
 from echobook.data.deep_bias import load_deep_bias
 from echobook.data.fetch import fetch
+from echobook.papers.contextual_asr.baselines import (
+    Rescorer,
+    choices,
+    rescored,
+    train_rescorer,
+)
 from echobook.papers.contextual_asr.context import Context
 from echobook.papers.contextual_asr.evaluation import (
     comparison,
@@ -72,21 +78,19 @@ from echobook.papers.contextual_asr.experiment import (
     Bench,
     Sizes,
     build_world,
-    load_vocabulary,
     train_recogniser,
 )
 from echobook.papers.contextual_asr.guidance import attention_targets
+from echobook.papers.contextual_asr.material import (
+    load_vocabulary,
+    previous_words,
+    wrong_lists,
+)
 from echobook.papers.contextual_asr.parts import (
     Adapter,
     CarryOver,
     Combiner,
     ContextAttention,
-)
-from echobook.papers.contextual_asr.rescoring import (
-    Rescorer,
-    choices,
-    rescored,
-    train_rescorer,
 )
 from echobook.papers.contextual_asr.serving import (
     SetClock,
@@ -97,7 +101,6 @@ from echobook.papers.contextual_asr.serving import (
     recognise_stored,
 )
 from echobook.papers.contextual_asr.training import ALL_KINDS, Listing
-from echobook.papers.contextual_asr.turns import previous_words, wrong_lists
 from echobook.report.display import volatile
 from echobook.report.errors import ReportError
 from echobook.report.figures import figure_style
@@ -553,7 +556,11 @@ _ = chapter.record(
 
 # %% [markdown]
 # ## Results
-#
+
+# %% tags=["hide-input"]
+chapter.forest_plot()
+
+# %% [markdown]
 # (contextual-asr-c2)=
 # (contextual-asr-c3)=
 # (contextual-asr-c4)=

@@ -43,10 +43,8 @@ from IPython.display import Audio
 from echobook.data.fetch import fetch
 from echobook.metrics.cost import count_parameters, real_time_factor
 from echobook.metrics.wer import relative_reduction, total
-from echobook.papers.convrnn_t import experiment, material, rates, sizes, tables
-from echobook.papers.convrnn_t.encoder import ConvRNNT, GlobalBlock, LocalCNN
-from echobook.papers.convrnn_t.layers import CausalSqueeze, UtteranceSqueeze
-from echobook.papers.convrnn_t.models import (
+from echobook.papers.convrnn_t import evaluation, material, rates, sizes, training
+from echobook.papers.convrnn_t.experiment import (
     ABLATIONS,
     COMPARED,
     CONTROLS,
@@ -56,6 +54,8 @@ from echobook.papers.convrnn_t.models import (
     global_,
     lstm,
 )
+from echobook.papers.convrnn_t.layers import CausalSqueeze, UtteranceSqueeze
+from echobook.papers.convrnn_t.model import ConvRNNT, GlobalBlock, LocalCNN
 from echobook.report.display import volatile
 from echobook.report.figures import figure_style, palette
 from echobook.report.lattice_figure import draw_lattice
@@ -276,12 +276,12 @@ for name in names:
 trained, plan = {}, {"batch_size": batch_size, "seed": seed}
 for name in names:
     updates = control_steps if name in CONTROLS else steps
-    recipe = experiment.training_settings(
+    recipe = training.training_settings(
         **plan, steps=updates, peak_rate=rates.chosen_rate(name)
     )
-    trained[name] = experiment.fit(build(name, **size), data, recipe, first=first)
+    trained[name] = training.fit(build(name, **size), data, recipe, first=first)
 scored = [name for name in names if name not in CONTROLS]
-scores = {name: experiment.evaluate(trained[name].model, data) for name in scored}
+scores = {name: evaluation.evaluate(trained[name].model, data) for name in scored}
 
 # %% tags=["hide-input"]
 for name, fit in trained.items():
@@ -312,10 +312,10 @@ for name in scored:
             rate_of_set,
             unit="WER",
             groups=groups,
-            **tables.item_scores(found),
+            **evaluation.item_scores(found),
         )
 chapter.table(
-    tables.wer_frame(scores),
+    evaluation.wer_frame(scores),
     name="wer",
     caption="WER (a share, not a percentage) in this run. "
     "seen: voices of training, unseen: other voices.",
@@ -323,7 +323,11 @@ chapter.table(
 
 # %% [markdown]
 # ## Results
-#
+
+# %% tags=["hide-input"]
+chapter.forest_plot()
+
+# %% [markdown]
 # (convrnn-t-c1)=
 # **C1**: {verdict}`convrnn-t:C1` · recorded WER on held-out speakers in noise: ConvRNN-T
 # {result}`convrnn-t:wer/unseen-noisy/convrnn-t|.3f` {interval}`convrnn-t:wer/unseen-noisy/convrnn-t|.3f`, LSTM RNN-T
@@ -383,7 +387,7 @@ chapter.table(
 
 # %% tags=["hide-input"]
 compared = {
-    test: tables.against(scores, "convrnn-t", test, seed=seed)
+    test: evaluation.against(scores, "convrnn-t", test, seed=seed)
     for test in ("unseen-clean", "unseen-noisy")
 }
 lines = []
@@ -418,7 +422,7 @@ for test in ("unseen-clean", "unseen-noisy"):
     chapter.record(
         f"gain-relative/{test}", relative_reduction(ours, theirs), unit="share"
     )
-speakers = tables.by_speaker(
+speakers = evaluation.by_speaker(
     scores, [u.speaker for u in data.utterances["unseen-noisy"]], "unseen-noisy"
 )
 for place, row in speakers.set_index("speaker").reset_index(drop=True).iterrows():
@@ -487,7 +491,7 @@ probe = max(data.tests["unseen-clean"], key=lambda e: len(e.features)).features
 lines = []
 for name in streamed:
     model = trained[name].model
-    check = experiment.check_streaming(model, data.tests)
+    check = evaluation.check_streaming(model, data.tests)
     chapter.record(f"streaming/gap/{name}", check.gap, unit="logit", n=check.utterances)
     chapter.record(
         f"streaming/gap-float64/{name}",
@@ -506,7 +510,7 @@ for name in streamed:
         future_leak(model.encoder, probe[None], len(probe) // 2),
         unit="encoding",
     )
-    seconds = experiment.streaming_seconds(model, probe)
+    seconds = evaluation.streaming_seconds(model, probe)
     rtf = real_time_factor(seconds, len(probe) * data.front_end.frame_seconds)
     chapter.record(f"streaming/rtf/{name}", rtf, unit="CPU s per s", timing=True)
     lines.append(

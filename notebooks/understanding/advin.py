@@ -42,28 +42,35 @@ from sklearn.decomposition import PCA
 from echobook.clustering.agglomerative import average_linkage, cut, learn_threshold
 from echobook.data.generators.intents import generate_intents
 from echobook.metrics.clustering import adjusted_rand_index
-from echobook.papers.advin.compare import (
+from echobook.papers.advin.evaluation import table
+from echobook.papers.advin.experiment import (
     detect,
     discover_pool,
     end_to_end,
     no_k_baselines,
+    taxonomy,
+    transferred,
 )
-from echobook.papers.advin.compare import taxonomy, transferred
-from echobook.papers.advin.discover import discover
-from echobook.papers.advin.evaluation import View, learn, table
 from echobook.papers.advin.losses import (
     CrossEntropyLoss,
     PairwiseMarginLoss,
     TripletLoss,
 )
-from echobook.papers.advin.material import generated_material, public_material
-from echobook.papers.advin.splits import split_intents
-from echobook.papers.advin.stage1 import (
+from echobook.papers.advin.material import (
+    View,
+    generated_material,
+    public_material,
+    split_intents,
+)
+from echobook.papers.advin.method import (
     IntentHead,
+    Projection,
     filter_proxies,
     half_gaussian_thresholds,
+    project,
 )
-from echobook.papers.advin.stage2 import Projection, project
+from echobook.papers.advin.own_data import discover
+from echobook.papers.advin.training import learn
 from echobook.report.figures import figure_style, palette
 from echobook.report.source import show_source
 from echobook.text.encoder import SentenceEncoder
@@ -310,7 +317,11 @@ pool_size = len(view.part("test", split.novel, cap=pool_cap)[1])
 
 # %% [markdown]
 # ## Results
-#
+
+# %% tags=["hide-input"]
+chapter.forest_plot()
+
+# %% [markdown]
 # ### Stage I
 # (advin-c1)=
 # **C1**: {verdict}`advin:C1` · recorded AUROC of the softmax threshold {result}`advin:novelty/auroc/msp|.3f`, with HWU64 stand-ins

@@ -6,6 +6,7 @@ import torch
 from echobook.data.generators.spoken_names import spoken_names
 from echobook.papers.contextual_asr.acts import Act
 from echobook.papers.contextual_asr.context import ContextEncoder
+from echobook.papers.contextual_asr.material import Turn
 from echobook.papers.contextual_asr.model import ContextualTransducer
 from echobook.papers.contextual_asr.parts import Adapter
 from echobook.papers.contextual_asr.serving import (
@@ -21,7 +22,6 @@ from echobook.papers.contextual_asr.serving import (
     stored_text,
 )
 from echobook.papers.contextual_asr.training import ALL_KINDS
-from echobook.papers.contextual_asr.turns import Turn
 from echobook.papers.contextual_asr.vocabulary import build_vocabulary
 from echobook.speech.biasing.catalogues import Entry, catalogue
 from echobook.speech.biasing.phonemes import CLASSES

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from echobook.report.claims import Finding, Test, parse_claims
 from echobook.report.results import Cost, Environment, Metric, Results
+from echobook.report.scoreboard import Board
+from echobook.report.verdicts import FindingOutcome, TestOutcome, combine, decide
 
 CLAIMS = """
 slug: small-talk
@@ -151,3 +154,56 @@ def head(checkout: Path) -> str:
 def claims_text() -> str:
     """The claims file of the small checkout."""
     return CLAIMS
+
+
+def outcome(
+    estimate: float, low: float | None = None, high: float | None = None, *, seeds: int = 3, **fields: object
+) -> TestOutcome:
+    """Make the outcome of a test: gain in points, above 0, where 0.02 matters, unless `fields` say other."""
+    plain: dict[str, object] = {
+        "name": "gain", "words": "gain over the old way", "metric": "score/new", "against": "score/old",
+        "comparison": "difference", "unit": "points", "direction": "above", "bound": 0,
+        "smallest_effect": 0.02, "resampling": {"unit": "seeds"}, "differs": "the way", "otherwise": "luck",
+    }  # fmt: skip
+    test = Test.model_validate(plain | fields)
+    return TestOutcome(
+        test, estimate, low, high, tuple(range(seeds)), (estimate,) * seeds, decide(test, low, high)
+    )
+
+
+def finding(
+    identity: str, *outcomes: TestOutcome, origin: str = "paper", reason: str | None = None
+) -> FindingOutcome:
+    """Make the outcome of a finding from those of its tests."""
+    printed = {"value": None, "unit": "points", "text": "more", "source": "s", "provenance": "read"}
+    made = Finding.model_validate(
+        {
+            "id": identity, "statement": f"Statement {identity}.", "anchor": identity.lower(),
+            "origin": origin, "printed": printed, "not_testable": reason,
+            "tests": [one.test.model_dump() | {"name": f"t{k}"} for k, one in enumerate(outcomes)],
+        }
+    )  # fmt: skip
+    if reason:
+        return FindingOutcome(made, "not testable here", ())
+    return FindingOutcome(made, combine(made, [one.decision for one in outcomes]), outcomes)
+
+
+def board_of(*findings: FindingOutcome, slug: str = "small-talk", runs: int = 3) -> Board:
+    """Make a chapter's board of findings alone."""
+    claims = parse_claims(CLAIMS, "x.yml").model_copy(update={"slug": slug})
+    return Board(claims, [build(slug=slug, seed=seed) for seed in range(runs)], findings, [])
+
+
+@pytest.fixture(name="outcome")
+def _outcome() -> Callable[..., TestOutcome]:
+    return outcome
+
+
+@pytest.fixture(name="finding")
+def _finding() -> Callable[..., FindingOutcome]:
+    return finding
+
+
+@pytest.fixture(name="board_of")
+def _board_of() -> Callable[..., Board]:
+    return board_of

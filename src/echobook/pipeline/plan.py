@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from echobook.pipeline.chapters import ChapterEntry, published_chapters
-from echobook.pipeline.closure import closure
 from echobook.pipeline.errors import PipelineError
 from echobook.pipeline.parameters import ProfileSettings, read_profile
 from echobook.pipeline.project import Project
+from echobook.report.closure import closure
+from echobook.report.errors import ReportError
 
 CAP_MB = 8000  # a run's private memory is cut off here, unless its profile says otherwise
 LEAST_MB = 1500  # the smallest request: the kernel, the runner and the engine, idle, take half of it
@@ -89,14 +90,22 @@ def requested_memory(project: Project, slug: str, profile: str, settings: Profil
     return max(LEAST_MB, 100 * math.ceil(_HEADROOM * max(peaks) / 100))
 
 
+def imported_files(path: Path, source: Path) -> list[Path]:
+    """Return the sources that a file imports. Raises PipelineError, naming file and line, for no Python."""
+    try:
+        return closure(path, source)
+    except ReportError as error:
+        raise PipelineError(str(error)) from error
+
+
 def chapter_inputs(project: Project, entry: ChapterEntry) -> tuple[str, ...]:
     """Return what a chapter's run depends on: notebook, imported sources, runner, claims, records, lock."""
     source = project.root / "src"
     notebook = project.root / entry.notebook
-    files = {notebook, *closure(notebook, source)}
+    files = {notebook, *imported_files(notebook, source)}
     runner = source / "echobook" / "pipeline" / "run_notebook.py"
     if runner.is_file():
-        files |= {runner, *closure(runner, source)}
+        files |= {runner, *imported_files(runner, source)}
     files |= {project.claims(entry.slug), project.root / "constraints.txt"}
     files |= set((project.root / "data" / "recorded").glob(f"*/{entry.slug}/*.json"))
     return tuple(sorted(project.relative(path) for path in files if path.is_file()))
@@ -155,7 +164,7 @@ def book_inputs(project: Project) -> tuple[str, ...]:
         files |= set((project.root / folder).rglob("*"))
     source = project.root / "src"
     for path in sorted((source / "echobook" / "sphinx").glob("*.py")):
-        files |= {path, *closure(path, source)}
+        files |= {path, *imported_files(path, source)}
     files |= {project.root / entry.notebook for entry in published_chapters(project)}
     return tuple(sorted(project.relative(path) for path in files if _counts(path)))
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from echobook.report.claims import Test
-from echobook.report.display import Html, badge, figure, figures_text, rounded
+from echobook.report.display import Html, badge, figures_text, rounded
 from echobook.report.marks import KINDS, Span, axis, bar, sample, shape, span_of, upright, whisker, zone
 from echobook.report.outcomes import FindingOutcome, TestOutcome
 
@@ -91,7 +91,7 @@ def said(outcome: TestOutcome) -> str:
     """Return a row in words, for those who cannot see it."""
     paper = outcome.test.paper_effect
     parts = [f"ours {figures_text(outcome)}", rule_text(outcome.test)]
-    parts += [] if paper is None else [f"the paper's effect {figure(paper)}"]
+    parts += [] if paper is None else [f"the paper's effect {rounded(paper)}"]
     return f"{outcome.decision}: {'; '.join(parts)}"
 
 
@@ -114,12 +114,12 @@ def picture(outcome: TestOutcome, span: Span) -> str:
 def test_row(outcome: TestOutcome, span: Span) -> str:
     """Return one row of the table: words, bar, decision and figures."""
     paper = outcome.test.paper_effect
-    beside = "" if paper is None else f"paper {figure(paper)}; "
+    beside = "" if paper is None else f"paper {rounded(paper)}; "
     return (
         f'<tr class="test"><th scope="row">{html.escape(outcome.words)}</th>'
         f"<td>{picture(outcome, span)}</td>"
         f'<td class="figures"><strong>{outcome.decision}</strong> {html.escape(figures_text(outcome))}'
-        f"<small>{html.escape(beside + rule_text(outcome.test))}</small></td></tr>"
+        f" <small>{html.escape(beside + rule_text(outcome.test))}</small></td></tr>"
     )
 
 
@@ -142,8 +142,7 @@ def finding_rows(outcome: FindingOutcome, span: Span) -> str:
 
 def scale(span: Span) -> str:
     """Return the axis that all rows share."""
-    numbers = range(math.ceil(span.left), math.floor(span.right) + 1)
-    return axis(span, numbers, [(0, "end", "bound"), (1, "start", "matters")])
+    return axis(span, span.whole(), [(0.0, "end", "bound"), (1.0, "start", "matters")])
 
 
 def legend() -> str:

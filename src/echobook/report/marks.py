@@ -6,6 +6,7 @@ the colour of the text, so that a plot can be read in both colour modes and with
 """
 
 import html
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,6 +47,10 @@ class Span:
     def shows(self, value: float) -> bool:
         """Say whether a value is within the ends."""
         return self.left <= value <= self.right
+
+    def whole(self) -> list[float]:
+        """Return the whole numbers that it shows."""
+        return [float(value) for value in range(math.ceil(self.left), math.floor(self.right) + 1)]
 
 
 def span_of(values: Sequence[float], *, least: Span, most: Span) -> Span:
@@ -95,12 +100,10 @@ def whisker(span: Span, low: float, high: float) -> str:
     for value, sign in ((low, -1), (high, 1)):
         where = span.place(value)
         path = "M0-4V4" if span.shows(value) else f"M{-5 * sign}-4 0 0 {-5 * sign} 4"
-        ends.append(f'<svg x="{where}%" y="{MIDDLE}" overflow="visible"><path d="{path}" {_LINE}/></svg>')
+        ends.append(f'<svg x="{where}%" y="{MIDDLE}" overflow="visible"><path d="{path}"/></svg>')
     line = f'x1="{span.place(low)}%" x2="{span.place(high)}%" y1="{MIDDLE}" y2="{MIDDLE}"'
-    return f"<line {line} {_LINE}/>{''.join(ends)}"
-
-
-_LINE = 'class="whisker" fill="none" stroke="currentColor" stroke-width="1.6"'
+    look = 'class="whisker" fill="none" stroke="currentColor" stroke-width="1.6"'
+    return f"<g {look}><line {line}/>{''.join(ends)}</g>"
 
 
 def bar(parts: Sequence[str], said: str, kind: str = "") -> str:

@@ -133,8 +133,7 @@ def strip(boards: Sequence[Board], address: Address) -> str:
     seen = frame[["effect_ratio", "ratio_low", "ratio_high"]].to_numpy(dtype=float).ravel()
     span = span_of([float(value) for value in seen if not math.isnan(value)], least=LEAST, most=MOST)
     rows = "".join(strip_row(row, span, address, anchors) for _, row in frame.iterrows())
-    numbers = range(math.ceil(span.left), math.floor(span.right) + 1)
-    scale = axis(span, numbers, [(0, "end", "no effect"), (1, "start", "the paper's")])
+    scale = axis(span, span.whole(), [(0.0, "end", "no effect"), (1.0, "start", "the paper's")])
     legend = "".join(f"<li>{sample(name)} {name}</li>" for name in KINDS)
     return (
         f'<figure class="echobook-forest" aria-label="{html.escape(strip_text(frame))}"><figcaption>'

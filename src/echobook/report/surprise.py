@@ -1,13 +1,14 @@
 """The biggest surprise of a chapter in one sentence, picked by a rule and filled from its records.
 
-In this order, among the tests of the paper's findings (of ours, when those have no outcome):
+Among the tests of the paper's findings, and if none is one, among those of ours, in this order:
 
 1. the opposite: a failed test whose whole interval is beyond the value of no effect, away from the claim;
    the one furthest out in units of its interval;
 2. a decided test with the paper's effect whose size differs from it by a factor of two or more: the largest
    |log effect ratio|;
-3. a failed test, furthest short of the smallest effect that matters in units of its interval;
-4. else nothing surprised: all that was decided is about as the paper says.
+3. a failed test, furthest short of the smallest effect that matters in units of its interval.
+
+Without any of these the sentence says so, and how many tests are decided.
 """
 
 import math
@@ -15,16 +16,17 @@ from collections.abc import Sequence
 
 from echobook.report.display import figure, figures_text, rounded, with_unit
 from echobook.report.outcomes import FindingOutcome, TestOutcome
-from echobook.report.scoreboard import Board
+from echobook.report.scoreboard import Board, plural
 
 FACTOR = 2.0
 
 
-def half_width(outcome: TestOutcome) -> float:
-    """Return half of the interval's length; infinite without one, so that nothing stands out."""
-    if outcome.low is None or outcome.high is None or outcome.high <= outcome.low:
-        return math.inf
-    return (outcome.high - outcome.low) / 2
+def widths(outcome: TestOutcome, distance: float) -> float:
+    """Return a distance in half lengths of the test's interval; 0 without one."""
+    if outcome.low is None or outcome.high is None:
+        return 0.0
+    half = (outcome.high - outcome.low) / 2
+    return distance / half if half > 0 else math.copysign(math.inf, distance) if distance else 0.0
 
 
 def opposite(outcome: TestOutcome) -> float:
@@ -35,7 +37,7 @@ def opposite(outcome: TestOutcome) -> float:
     if test.comparison == "value":
         return 0.0  # a figure alone has no value of no effect
     beyond = test.null - high if test.direction == "above" else low - test.null
-    return max(0.0, beyond / half_width(outcome))
+    return max(0.0, widths(outcome, beyond))
 
 
 def log_ratio(outcome: TestOutcome) -> float:
@@ -52,7 +54,7 @@ def shortfall(outcome: TestOutcome) -> float:
     wanted = outcome.test.smallest_effect
     if outcome.decision != "fails" or wanted is None:
         return 0.0
-    return abs(wanted - outcome.estimate) / half_width(outcome)
+    return widths(outcome, abs(wanted - outcome.estimate))
 
 
 def _opposite_words(outcome: TestOutcome) -> str:
@@ -83,16 +85,26 @@ def surprise(one: Board) -> str:
     """Return the sentence."""
     if not one.recorded:
         return "Not yet recorded."
-    tests = _tests(one.of_paper) or _tests(one.of_ours)
+    for tests, ahead in ((tests_of(one.of_paper), ""), (tests_of(one.of_ours), "A question of ours: ")):
+        found = biggest(tests)
+        if found:
+            return ahead + (found if ahead else found[0].upper() + found[1:])
+    tests = tests_of(one.findings)
+    decided = sum(test.decision != "undecided" for test in tests)
+    if not decided:
+        return "Nothing is decided yet."
+    return f"No surprise in what is decided ({decided} of {plural(len(tests), 'test')})."
+
+
+def biggest(tests: Sequence[TestOutcome]) -> str:
+    """Return the sentence for some tests, '' where no rule finds one."""
     for size, words in RULES:
         found = max(tests, key=size, default=None)
         if found is not None and size(found) > 0:
-            return f"{found.words[0].upper()}{found.words[1:]}: {words(found)}."
-    decided = sum(test.decision != "undecided" for test in tests)
-    if not decided:
-        return "Nothing is decided yet: every interval holds both no effect and one that matters."
-    return "No surprise: all that was decided is about what the paper says."
+            return f"{found.words}: {words(found)}."
+    return ""
 
 
-def _tests(outcomes: Sequence[FindingOutcome]) -> list[TestOutcome]:
+def tests_of(outcomes: Sequence[FindingOutcome]) -> list[TestOutcome]:
+    """Return the tests of some findings, one after the other."""
     return [test for outcome in outcomes for test in outcome.tests]

@@ -23,7 +23,6 @@ from echobook.speech.biasing.phonemes import BLANK, BOUNDARY, Pronunciation, joi
 NOT_ASKED = -100  # what the loss passes over
 FLOOR = 1e-6
 MOST_WORDS = 3
-
 Spans = Mapping[Pronunciation, int]
 
 

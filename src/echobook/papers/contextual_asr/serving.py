@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from echobook.papers.contextual_asr.context import Context
 from echobook.papers.contextual_asr.evaluation import Outcome, outcome, search_batch
+from echobook.papers.contextual_asr.material import Turn
 from echobook.papers.contextual_asr.model import ContextualTransducer
 from echobook.papers.contextual_asr.training import ALL_KINDS
-from echobook.papers.contextual_asr.turns import Turn
 from echobook.papers.contextual_asr.vocabulary import Vocabulary
 from echobook.speech.biasing.catalogues import Entry, catalogue
 from echobook.speech.biasing.search import Candidate, SearchSettings
