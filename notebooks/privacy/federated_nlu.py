@@ -112,7 +112,8 @@ chapter = Chapter("federated-nlu", profile=profile, seed=seed, parameters=settin
 show_source(ByActivity)
 
 # %%
-PAPER_ARMS
+for name, one in PAPER_ARMS.items():
+    print(f"{name:15}", one.selection, one.aggregation)
 
 # %%
 show_source(run_round)

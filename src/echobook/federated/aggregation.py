@@ -16,7 +16,8 @@ that shrinks with m and far less spread. A round uses the normalised form: a ste
 luck of the draw.
 """
 
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,7 +27,7 @@ from jaxtyping import Float, Int
 class Aggregation(Protocol):
     """Weights of the chosen devices, summing to one."""
 
-    needs_inclusion: bool
+    needs_inclusion: ClassVar[bool]
 
     def __call__(
         self, counts: Int[np.ndarray, " M"], inclusion: Float[np.ndarray, " M"] | None
@@ -34,10 +35,11 @@ class Aggregation(Protocol):
         """``counts``: examples of the chosen; ``inclusion``: their probabilities, where they are needed."""
 
 
+@dataclass(frozen=True)
 class Equally:
     """a_k = 1 / |S|."""
 
-    needs_inclusion = False
+    needs_inclusion: ClassVar[bool] = False
 
     def __call__(
         self, counts: Int[np.ndarray, " M"], inclusion: Float[np.ndarray, " M"] | None
@@ -46,10 +48,11 @@ class Equally:
         return np.full(len(counts), 1 / len(counts))
 
 
+@dataclass(frozen=True)
 class BySamples:
     """a_k in proportion to n_k: FedAvg's weighted average."""
 
-    needs_inclusion = False
+    needs_inclusion: ClassVar[bool] = False
 
     def __call__(
         self, counts: Int[np.ndarray, " M"], inclusion: Float[np.ndarray, " M"] | None
@@ -58,10 +61,11 @@ class BySamples:
         return counts / counts.sum()
 
 
+@dataclass(frozen=True)
 class ByInverseInclusion:
     """a_k in proportion to n_k / pi_k: any selection is brought back to counting each example once."""
 
-    needs_inclusion = True
+    needs_inclusion: ClassVar[bool] = True
 
     def __call__(
         self, counts: Int[np.ndarray, " M"], inclusion: Float[np.ndarray, " M"] | None

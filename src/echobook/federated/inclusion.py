@@ -21,7 +21,10 @@ from scipy.optimize import brentq
 NODES = 64
 
 
-def inclusion_probabilities(weights: Float[np.ndarray, " C"], m: int) -> Float[np.ndarray, " C"]:
+def inclusion_probabilities(
+    weights: Float[np.ndarray, " C"],
+    m: int,
+) -> Float[np.ndarray, " C"]:
     """pi_k of each device; they sum to m.
 
     Args:

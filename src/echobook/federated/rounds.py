@@ -132,19 +132,19 @@ def run_round(
         loss_of=lambda clients: mean_losses(federation.model, fleet, theta, clients),
     )
     counts = fleet.counts[chosen]
-    weights = federation.aggregation(counts, None if inclusion is None else inclusion[chosen])
+    known = None if inclusion is None else inclusion[chosen]
+    weights = federation.aggregation(counts, known)
     check_weights(weights, len(chosen))
     tasks = [
         _task(federation, fleet, theta, chosen[part], weights[part], (seed, number))
         for part in np.array_split(np.arange(len(chosen)), min(shards, len(chosen)))
     ]
-    with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is refused below
+    with np.errstate(over="ignore", invalid="ignore"):  # divergence is refused below
         update = sum(mapper(shard_update, tasks))
         new = (theta + federation.server_rate * update).astype(np.float32)
     if not np.isfinite(new).all():
-        raise Diverged(
-            f"round {number}: the weights diverged; try a lower learning rate than {federation.local.rate}"
-        )
+        rate = federation.local.rate
+        raise Diverged(f"round {number}: the weights diverged; try a lower rate than {rate}")
     return State(number, new, chosen, int(counts.sum()) * federation.local.epochs)
 
 

@@ -62,7 +62,7 @@ def draw(weights: Float[np.ndarray, " C"], m: int, rng: np.random.Generator) -> 
 
 @dataclass(frozen=True)
 class ByActivity:
-    """p_k in proportion to n_k^exponent: the paper's selection with exponent 1, uniform with 0."""
+    """p_k in proportion to n_k^exponent: the paper's rule with 1, uniform with 0."""
 
     exponent: float = 1.0
 
@@ -77,7 +77,12 @@ class ByActivity:
         """See :class:`Selection`; the loss is not asked for."""
         return draw(counts.astype(np.float64) ** self.exponent, m, rng)
 
-    def inclusion(self, counts: Int[np.ndarray, " C"], *, m: int) -> Float[np.ndarray, " C"]:
+    def inclusion(
+        self,
+        counts: Int[np.ndarray, " C"],
+        *,
+        m: int,
+    ) -> Float[np.ndarray, " C"]:
         """Exact, see :func:`echobook.federated.inclusion.inclusion_probabilities`."""
         return inclusion_probabilities(counts.astype(np.float64) ** self.exponent, m)
 

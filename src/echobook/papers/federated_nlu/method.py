@@ -17,6 +17,7 @@ is compared with, all data so far at once.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -65,10 +66,10 @@ def learn_over_periods(
     rounds: int,
     seed: int,
 ) -> Iterator[tuple[int, State]]:
-    """Continual learning, ``rounds`` in each period; classes not yet seen are masked (``seen``, by
-    period).
-    """
-    known = [replace(federation, model=replace(federation.model, known=mask)) for mask in seen]  # type: ignore[type-var]
+    """Continual learning, ``rounds`` in each period; ``seen``: classes by then."""
+    model: Any = federation.model
+    models = [replace(model, known=mask) for mask in seen]
+    known = [replace(federation, model=one) for one in models]
     return run_periods(known, fleets, theta, rounds=rounds, seed=seed)
 
 
