@@ -33,6 +33,7 @@ PERMISSIONS_OF = {
     "fbai_deep_bias": ("yes", "yes"),  # MIT; the transcripts are LibriSpeech's, CC BY 4.0
     "fsdd": ("yes", "yes"),  # CC BY-SA 4.0
     "name_databases": ("unclear", "unclear"),  # Unlicense; lists collected from web sites, terms not stated
+    "hackernews": ("unclear", "unclear"),  # no licence of the posts in either repository
     "nlu_eval_hwu64": ("yes", "yes"),  # CC BY 4.0
     "slurp": ("yes", "yes"),  # CC BY 4.0 (text)
     "snips": ("unclear", "unclear"),  # upstream asks for citation, no licence file

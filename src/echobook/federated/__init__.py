@@ -1,0 +1,1 @@
+"""Federated learning simulated in one process: devices, their selection, local training, aggregation."""
