@@ -232,7 +232,8 @@ return [...document.querySelectorAll(arguments[0])].filter(e => e.innerText.trim
 });
 """
 OWN_BOXES = ", ".join(
-    f"{box}, {box} :not(svg *)" for box in (".echobook-verdict-box", ".echobook-stamp", ".echobook-forest")
+    f"{box}, {box} :not(svg, svg *)"
+    for box in (".echobook-verdict-box", ".echobook-stamp", ".echobook-forest")
 )
 
 
