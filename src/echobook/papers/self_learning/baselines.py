@@ -71,9 +71,10 @@ def rephrase_pairs(log: pd.DataFrame, *, gap_s: float) -> list[tuple[str, str]]:
     """Failed requests with the rephrase that was wanted, within `gap_s` seconds (a real log's columns)."""
     check_seconds(float(log.time.abs().max() or 0.0), "column time of the log")
     turns = log.sort_values(["device", "time"], kind="stable", ignore_index=True)
+    turns = turns.assign(text=turns.text.map(nfc, na_action="ignore"))
     after = turns.shift(-1)
     near = (turns.device == after.device) & (after.time - turns.time <= gap_s)
-    chosen = near & (turns.outcome == 0) & (after.outcome == 1) & (turns.text.map(nfc) != after.text.map(nfc))
+    chosen = near & (turns.outcome == 0) & (after.outcome == 1) & (turns.text != after.text)
     return list(zip(turns.text[chosen], after.text[chosen], strict=True))
 
 
