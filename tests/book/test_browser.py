@@ -114,23 +114,67 @@ def test_search_finds_the_chapter(site: str, browser) -> None:
     assert "notebooks/understanding/advin.html" in str(found)
 
 
+CHOOSE = (
+    "const s = document.getElementById(arguments[0]); s.value = arguments[1]; "
+    "s.dispatchEvent(new Event('change'));"
+)
+ROWS = "[...document.querySelectorAll('#scoreboard-table tbody tr')].filter(r => r.offsetParent)"
+
+
 def test_the_scoreboard_filters(site: str, browser) -> None:
     browser.get(site + "book/scoreboard.html")
-    shown = "[...document.querySelectorAll('table.scoreboard tbody tr')].filter(r => r.offsetParent).length"
+    shown = f"{ROWS}.length"
     everything = wait(browser, shown)
-    choose = (
-        "const s = document.getElementById(arguments[0]); s.value = arguments[1]; "
-        "s.dispatchEvent(new Event('change'));"
-    )
-    browser.execute_script(choose, "scoreboard-part", "part-privacy")
+    browser.execute_script(CHOOSE, "scoreboard-part", "part-speech")
     some = browser.execute_script("return " + shown)
     assert 0 < some < everything
-    browser.execute_script(choose, "scoreboard-verdict", "verdict-reproduced")
+    browser.execute_script(CHOOSE, "scoreboard-verdict", "verdict-reproduced")
     count = browser.execute_script("return document.getElementById('scoreboard-count').textContent")
     assert count.endswith("rows shown")
-    browser.execute_script(choose, "scoreboard-verdict", "")
-    browser.execute_script(choose, "scoreboard-part", "")
+    browser.execute_script(CHOOSE, "scoreboard-verdict", "")
+    browser.execute_script(CHOOSE, "scoreboard-origin", "origin-ours")
+    assert browser.execute_script(f"return {ROWS}.every(r => r.classList.contains('origin-ours'))")
+    browser.execute_script(CHOOSE, "scoreboard-origin", "")
+    browser.execute_script(CHOOSE, "scoreboard-part", "")
     assert browser.execute_script("return " + shown) == everything
+
+
+def test_the_scoreboard_sorts_and_keeps_the_choice_in_the_address(site: str, browser) -> None:
+    browser.get(site + "book/scoreboard.html")
+    words = f"return {ROWS}.map(r => r.cells[1].textContent)"
+    book = wait(browser, f"{ROWS}.length") and browser.execute_script(words)
+    browser.execute_script(CHOOSE, "scoreboard-order", "ratio")
+    values = browser.execute_script(f"return {ROWS}.map(r => r.querySelector('data.ratio').value)")
+    known = [float(value) for value in values if value]
+    assert known == sorted(known, reverse=True)
+    assert values == [str(value) for value in values if value] + [""] * (len(values) - len(known))
+    assert browser.execute_script("return location.hash") == "#order=ratio"
+    browser.execute_script(CHOOSE, "scoreboard-order", "verdict")
+    classes = browser.execute_script(f"return {ROWS}.map(r => r.className.match(/verdict-\\w+/)[0])")
+    assert len([1 for k in range(1, len(classes)) if classes[k] != classes[k - 1]]) == len(set(classes)) - 1
+    browser.execute_script(CHOOSE, "scoreboard-order", "")
+    assert browser.execute_script(words) == book
+
+
+def test_the_overview_page_is_small() -> None:
+    assert (BOOK / "book" / "overview.html").stat().st_size <= 300_000
+
+
+@pytest.mark.parametrize("width", [390, 1300])
+def test_bars_keep_their_marks_in_sight(site: str, browser, width: int) -> None:
+    resize(browser, width)
+    browser.get(site + "book/overview.html")
+    outside = """
+    return [...document.querySelectorAll('svg.bar:not(.axis)')].filter(bar => {
+      const frame = bar.getBoundingClientRect();
+      return frame.width < 100 || [...bar.querySelectorAll('.dot')].some(dot => {
+        const box = dot.getBoundingClientRect();
+        return box.left < frame.left - 1 || box.right > frame.right + 1;
+      });
+    }).length"""
+    assert wait(browser, "document.querySelectorAll('svg.bar').length > 1")
+    assert browser.execute_script(outside) == 0
+    resize(browser, 1300)
 
 
 def test_a_phone_needs_no_sideways_scroll(site: str, browser) -> None:
@@ -187,7 +231,9 @@ return [...document.querySelectorAll(arguments[0])].filter(e => e.innerText.trim
   return [(e.className || e.tagName) + ': ' + e.innerText.trim().slice(0, 40), (a + 0.05) / (b + 0.05)];
 });
 """
-OWN_BOXES = "".join(f"{box}, {box} *, " for box in (".echobook-verdict-box", ".echobook-stamp")).rstrip(", ")
+OWN_BOXES = ", ".join(
+    f"{box}, {box} :not(svg *)" for box in (".echobook-verdict-box", ".echobook-stamp", ".echobook-forest")
+)
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
@@ -203,3 +249,92 @@ def test_verdicts_and_stamps_can_be_read(site: str, browser, mode: str) -> None:
         faint += [(name, text, round(ratio, 2)) for text, ratio in found if ratio < 4.5]
     assert looked_at > 0
     assert faint == []
+
+
+def chapters() -> list[str]:
+    """Return the pages of chapters and kernels."""
+    return [name for name in pages() if name.startswith("notebooks/")]
+
+
+# The widest line of each block of code that is wider than its box; folded code has no box until it is opened.
+OVERFLOW = """
+return [...document.querySelectorAll('div.cell :is(div.cell_input, div[class*="highlight-python"]) pre')]
+  .filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth)
+  .map(e => e.innerText.split(String.fromCharCode(10)).reduce((a, b) => a.length > b.length ? a : b));
+"""
+
+
+def choose(browser, value: str) -> None:
+    """Choose what the switch of a chapter shows."""
+    browser.execute_script(f"document.querySelector('input[name=echobook-code][value={value}]').click()")
+
+
+def test_no_code_is_cut_off_on_a_common_screen(site: str, browser) -> None:
+    resize(browser, 1400)
+    for name in chapters():
+        browser.get(site + name)
+        assert wait(browser, "document.readyState === 'complete'"), name
+        assert browser.execute_script(OVERFLOW) == [], name
+        if "kernels" not in name:
+            choose(browser, "all")
+            assert browser.execute_script(OVERFLOW) == [], name
+    resize(browser, 1300)
+
+
+SEEN = """
+const seen = e => e.checkVisibility();
+const inputs = [...document.querySelectorAll('div.cell:not(.tag_solution) div.cell_input')];
+const sources = [...document.querySelectorAll('div.cell_output div[class*="highlight-python"]')];
+const answers = [...document.querySelectorAll('div.cell.tag_solution div.cell_input')];
+return [inputs, sources, answers].map(part => [part.filter(seen).length, part.length]);
+"""
+
+
+def test_the_switch_shows_and_hides_all_code(site: str, browser) -> None:
+    for name in [name for name in chapters() if "kernels" not in name]:
+        browser.get(site + name)
+        assert wait(browser, "document.querySelector('.echobook-code-switch') !== null"), name
+        at_first = browser.execute_script(SEEN)
+        (inputs, all_inputs), (sources, all_sources), (answers, _) = at_first
+        assert (0 < inputs < all_inputs, 0 < sources == all_sources, answers) == (True, True, 0), name
+        choose(browser, "none")
+        assert [seen for seen, _ in browser.execute_script(SEEN)] == [0, 0, 0], name
+        choose(browser, "all")
+        (inputs, _), (sources, _), (answers, _) = browser.execute_script(SEEN)
+        assert inputs == all_inputs - all_sources, name  # the calls that only show a source stay away
+        assert (sources, answers) == (all_sources, 0), name
+        choose(browser, "chosen")
+        assert browser.execute_script(SEEN) == at_first, name
+
+
+def test_the_switch_works_by_keyboard_and_keeps_nothing(site: str, browser) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    name = chapters()[0]
+    browser.get(site + name)
+    assert wait(browser, "document.querySelector('.echobook-code-switch') !== null")
+    stored = browser.execute_script("return [JSON.stringify(localStorage), document.cookie]")
+    radio = browser.find_element("css selector", "input[name=echobook-code]:checked")
+    radio.send_keys(Keys.ARROW_RIGHT)
+    chosen = "return document.querySelector('input[name=echobook-code]:checked').value"
+    assert browser.execute_script(chosen) == "all"
+    assert (
+        browser.execute_script("return document.querySelectorAll('div.cell details.hide[open]').length") > 5
+    )
+    assert browser.execute_script("return [JSON.stringify(localStorage), document.cookie]") == stored
+    browser.get(site + name)
+    assert wait(browser, "document.querySelector('.echobook-code-switch') !== null")
+    assert browser.execute_script(chosen) == "chosen"
+
+
+def test_the_verdicts_are_the_first_thing_seen(site: str, browser) -> None:
+    """Title, one paragraph, the box: no code, folded or not, stands above it."""
+    above = """
+    const box = document.querySelector('.echobook-verdict-box');
+    const before = e => box.compareDocumentPosition(e) & Node.DOCUMENT_POSITION_PRECEDING;
+    return [...document.querySelectorAll('article p, article pre, article details')]
+      .filter(e => e.checkVisibility() && before(e) && !e.contains(box)).map(e => e.tagName);
+    """
+    for name in [name for name in chapters() if "kernels" not in name]:
+        browser.get(site + name)
+        assert browser.execute_script(above) == ["P"], name

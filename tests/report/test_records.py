@@ -297,6 +297,15 @@ def test_recording_one_profile_leaves_the_others(checkout, make, head):
     assert load_recorded(checkout, "small-talk", "paper")[0].value("score/new") == 0.6
 
 
+def test_a_default_run_is_recorded_although_claims_name_other_metrics(checkout, make, head):
+    built(checkout, make({"score/generated": 1.0}, profile="default", commit=head))
+    keep(checkout, (0,), profile="default")
+    assert load_recorded(checkout, "small-talk", "default")[0].value("score/generated") == 1.0
+    built(checkout, make({"score/generated": 1.0}, profile="paper", commit=head))
+    with pytest.raises(ResultsError, match="no metric"):
+        keep(checkout, (0,), profile="paper")
+
+
 def test_recording_again_replaces_the_old_seeds(checkout, make, head):
     for seed in (0, 1, 7):
         place(checkout, make({"old": 1.0}, seed=seed, commit=head))

@@ -94,8 +94,8 @@ def learn_threshold(
     """Return the cut of the labelled vectors' tree with the best adjusted Rand index.
 
     Where several heights of the grid share the best score, the middle one is taken: it
-        is the farthest from both mistakes. At least two different labels are needed,
-        otherwise any single cluster would be perfect.
+    is the farthest from both mistakes. At least two different labels are needed,
+    otherwise any single cluster would be perfect.
     """
     if len(labels) != len(vectors):
         raise ValueError(f"labels: {len(labels)} for {len(vectors)} vectors")
