@@ -14,6 +14,7 @@ from typing import NamedTuple
 from echobook.data.registry import public_use
 from echobook.data.text_files import MalformedRow, read_lines
 from echobook.data.types import DatasetUse
+from echobook.data.unicode import nfc
 
 REFERENCES = "test-clean.biasing_100.tsv"
 SYSTEMS = {
@@ -78,7 +79,9 @@ def read_references(path: Path) -> dict[str, Reference]:
         parts = line.split("\t")
         try:
             name, text, biased, others = parts
-            found[name] = Reference(text, frozenset(json.loads(biased)), tuple(json.loads(others)))
+            found[name] = Reference(
+                text, frozenset(map(nfc, json.loads(biased))), tuple(map(nfc, json.loads(others)))
+            )
         except (ValueError, TypeError) as error:
             raise MalformedRow(path, number, "utterance, text and two JSON lists", line) from error
     return found

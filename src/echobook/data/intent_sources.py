@@ -18,6 +18,7 @@ from echobook.data.text_files import (
     read_slot_tagged,
     read_tsv,
 )
+from echobook.data.unicode import nfc
 
 SPLITS = ("train", "validation", "test", "oos-train", "oos-validation", "oos-test")
 OUT_OF_SCOPE = "oos"
@@ -31,7 +32,7 @@ class CorpusError(ValueError):
 
 def snake_case(label: str) -> str:
     """``AddToPlaylist`` and ``add to-playlist`` become ``add_to_playlist``."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", label.strip())
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", nfc(label).strip())
     return re.sub(r"[\s\-_]+", "_", spaced).lower()
 
 

@@ -1,8 +1,9 @@
 """Intent corpora in one form: text, intent, domain and split.
 
-Preparation, the same for every corpus: white space collapsed; labels cleaned to lower_snake_case;
-utterances with several labels dropped; of utterances equal after lower-casing only the first is kept, in the
-order train, validation, test, oos-train, oos-validation, oos-test, so that the splits are disjoint. What is
+Preparation, the same for every corpus: text composed (Unicode's NFC) and white space collapsed; labels
+cleaned to lower_snake_case; utterances with several labels dropped; of utterances equal after lower-casing
+only the first is kept, in the order train, validation, test, oos-train, oos-validation, oos-test, so that the
+splits are disjoint. What is
 dropped is counted by reason. Row counts before preparation are checked against :data:`SOURCES`.
 """
 
@@ -17,6 +18,7 @@ from echobook.data.intent_sources import OUT_OF_SCOPE, SOURCES, SPLITS, CorpusEr
 from echobook.data.registry import public_use
 from echobook.data.text_files import MalformedRow, read_lines
 from echobook.data.types import DatasetUse
+from echobook.data.unicode import nfc
 
 __all__ = [
     "COLUMNS",
@@ -129,13 +131,13 @@ def _check_disjoint(name: str, frame: pd.DataFrame) -> None:
 
 
 def collapse(text: str) -> str:
-    """Runs of white space become one space; none at the ends."""
-    return " ".join(text.split())
+    """Runs of white space become one space, none at the ends; letters are composed (NFC)."""
+    return " ".join(nfc(text).split())
 
 
 def normal_form(text: str) -> str:
-    """What two texts must share to count as the same: white space collapsed, lower-cased."""
-    return collapse(text).lower()
+    """What two texts must share to count as the same: composed, white space collapsed, lower-cased."""
+    return nfc(collapse(text).lower())
 
 
 def build_corpus(name: str, splits: Splits, use: Callable[[dict[str, int]], DatasetUse]) -> IntentCorpus:

@@ -1,7 +1,8 @@
 """Question-answer candidates in one form: question id, question, candidate, label, split.
 
 Two public sets and any table of the reader's own. Rows stay as published (also repeated ones, so that
-counts match the literature), apart from what is said per set; white space is collapsed, nothing else changes:
+counts match the literature), apart from what is said per set; white space is collapsed and text composed
+(Unicode's NFC, so that questions join), nothing else changes:
 
 - WikiQA (Yang et al. 2015): tab-separated, ids of its own.
 - TREC-QA (Wang et al. 2007), the filtered files of the lexical-decomposition repository: JSON lines; question
@@ -28,6 +29,7 @@ from echobook.data.fetch import fetch
 from echobook.data.registry import public_use
 from echobook.data.text_files import MalformedRow
 from echobook.data.types import DatasetUse
+from echobook.data.unicode import nfc
 
 COLUMNS = ("question_id", "question", "candidate", "label", "split")
 WIKIQA_HEADER = ["QuestionID", "Question", "DocumentID", "DocumentTitle", "SentenceID", "Sentence", "Label"]
@@ -178,7 +180,7 @@ def read_candidates(path: Path) -> pd.DataFrame:
     rows: list[Row] = []
     for number, record in _records(path, reader):
         values = {name: record.get(name) or "" for name in (*wanted, "question_id")}
-        id_ = values["question_id"].strip() or _collapse(values["question"])
+        id_ = nfc(values["question_id"].strip()) or _collapse(values["question"])
         label = _label(path, number, values["label"])
         rows.append((number, id_, values["question"], values["candidate"], label))
     if not rows:
@@ -230,7 +232,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as handle:
         for number, raw in enumerate(handle, start=1):
             try:
-                yield number, raw.decode("utf-8").rstrip("\r\n")
+                yield number, nfc(raw.decode("utf-8").rstrip("\r\n"))
             except UnicodeDecodeError as error:
                 raise MalformedRow(path, number, "UTF-8 text", raw) from error
 
@@ -242,4 +244,4 @@ def _label(path: Path, number: int, value: str) -> int:
 
 
 def _collapse(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()
+    return re.sub(r"\s+", " ", nfc(text)).strip()

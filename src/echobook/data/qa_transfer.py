@@ -18,6 +18,7 @@ from echobook.data.qa import Row, numbered_lines, to_frame
 from echobook.data.registry import public_use
 from echobook.data.text_files import MalformedRow
 from echobook.data.types import DatasetUse
+from echobook.data.unicode import nfc
 
 _BRACKETS = {"-lrb-": "(", "-rrb-": ")", "-lsb-": "[", "-rsb-": "]", "-lcb-": "{", "-rcb-": "}"}
 _RESTORED = _BRACKETS | {"``": '"', "''": '"'}
@@ -75,6 +76,7 @@ def transfer_pairs(
             f"expected negatives >= 1, window >= 1 and questions in 1..{len(pairs)}, "
             f"got {negatives}, {window} and {questions}"
         )
+    pairs = [(nfc(sentence), nfc(question)) for sentence, question in pairs]
     random = np.random.default_rng(seed)
     lines = np.sort(random.permutation(len(pairs))[: questions or len(pairs)]).tolist()
     own: dict[str, set[str]] = {}

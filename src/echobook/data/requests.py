@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from echobook.data.types import DatasetUse
+from echobook.data.unicode import nfc
 
 COLUMNS = ("goal", "wording", "text", "frame")
 
@@ -31,5 +32,5 @@ class RequestWorld:
 
 
 def frame_name(intent: str, slots: dict[str, str]) -> str:
-    """Canonical frame text: intent, then slot:value in order of slot names, joined by bars."""
-    return "|".join([intent, *(f"{slot}:{value}" for slot, value in sorted(slots.items()))])
+    """Canonical frame text: intent, then slot:value in order of slot names, joined by bars, composed."""
+    return nfc("|".join([intent, *(f"{slot}:{value}" for slot, value in sorted(slots.items()))]))

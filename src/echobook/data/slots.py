@@ -18,6 +18,7 @@ from echobook.data.intents import SEVERAL, check_counts, normal_form
 from echobook.data.registry import public_use
 from echobook.data.text_files import MalformedRow, item_line, read_json, read_lines
 from echobook.data.types import DatasetUse
+from echobook.data.unicode import nfc
 
 OUTSIDE = "O"
 DUPLICATE = "duplicate"
@@ -136,7 +137,7 @@ def tag_characters(text: str, entities: Sequence[tuple[int, int, str]], intent: 
     words: list[str] = []
     tags: list[str] = []
     for start, end in _pieces(text, sorted(edges)):
-        words.append(text[start:end])
+        words.append(nfc(text[start:end]))  # composed only now: the edges count the text as it came
         tags.append(OUTSIDE)
         for first, behind, slot in entities:
             if first <= start and end <= behind:

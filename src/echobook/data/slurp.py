@@ -17,6 +17,7 @@ import pandas as pd
 
 from echobook.data.requests import RequestWorld, frame_name
 from echobook.data.types import DatasetUse, combined_digest
+from echobook.data.unicode import nfc
 
 FILES = ("test.jsonl", "multi_slurp_hermit_predictions.jsonl")
 SOURCE = "https://github.com/pswietojanski/slurp"
@@ -47,8 +48,8 @@ def load_slurp(folder: Path, *, min_recordings: int = 4) -> RequestWorld:
 
 
 def normalise(text: str) -> str:
-    """Lower case, unknown-word marks removed, split clitics rejoined, single blanks."""
-    plain = re.sub(r"<\s*unk\s*>", " ", text.lower())
+    """Composed (NFC) lower case, unknown-word marks removed, split clitics rejoined, single blanks."""
+    plain = re.sub(r"<\s*unk\s*>", " ", nfc(text.lower()))
     plain = re.sub(r"\s+'\s*(?=[a-z])|\s*'\s+(?=(s|m|t|re|ve|ll|d)\b)", "'", plain)
     return re.sub(r"\s+", " ", plain).strip()
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from echobook.data.unicode import nfc
+
 
 class Utterance(NamedTuple):
     """One labelled utterance as published; ``label`` is the source's own spelling."""
@@ -28,11 +30,11 @@ class MalformedRow(ValueError):
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a UTF-8 file with their numbers from 1; a line that is not UTF-8 is refused."""
+    """Lines of a UTF-8 file with their numbers from 1, composed (NFC); other bytes are refused."""
     with path.open("rb") as handle:
         for number, raw in enumerate(handle, start=1):
             try:
-                yield number, raw.decode("utf-8").rstrip("\r\n")
+                yield number, nfc(raw.decode("utf-8").rstrip("\r\n"))
             except UnicodeDecodeError as error:
                 raise MalformedRow(path, number, "UTF-8 text", raw) from error
 
@@ -94,7 +96,7 @@ def read_json_pairs(path: Path) -> dict[str, list[Utterance]]:
         for index, item in enumerate(items):
             if not (isinstance(item, list) and len(item) == 2 and all(map(_filled, item))):
                 raise MalformedRow(path, item_line(path, split, index), "[text, label]", item)
-        result[split] = [Utterance(*item) for item in items]
+        result[split] = [Utterance(*map(nfc, item)) for item in items]
     return result
 
 
@@ -110,7 +112,7 @@ def read_rasa(path: Path) -> list[Utterance]:
             raise MalformedRow(
                 path, item_line(path, "common_examples", index), "filled text and intent", item
             )
-    return [Utterance(item["text"], item["intent"]) for item in examples]
+    return [Utterance(nfc(item["text"]), nfc(item["intent"])) for item in examples]
 
 
 def item_line(path: Path, key: str, index: int) -> int:

@@ -2,7 +2,8 @@
 
 WER = (S + D + I) / N: substitutions, deletions and insertions of the cheapest word alignment (jiwer), over
 all utterances, divided by the N reference words of all utterances. It is a ratio, not a percentage, and can
-exceed 1. Words are what stands between blanks; nothing is lower-cased or stripped of punctuation here.
+exceed 1. Words are what stands between blanks, compared in Unicode's composed form (NFC), so that the two
+spellings of 'é' are one word; nothing is lower-cased or stripped of punctuation here.
 
 Two systems are compared on the same utterances: each resample draws utterances, or whole speakers, with
 replacement and takes both systems' rates on that draw (Bisani and Ney 2004). Speakers are the right unit when
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from echobook.data.unicode import nfc
 from echobook.metrics.statistics import resampled_sums
 
 COLUMNS = ["substitutions", "deletions", "insertions", "words"]
@@ -50,7 +52,7 @@ class ErrorCounts:
 
 def count_errors(reference: str, hypothesis: str) -> ErrorCounts:
     """Errors of one utterance; either side may be empty."""
-    words, found = reference.split(), hypothesis.split()
+    words, found = nfc(reference).split(), nfc(hypothesis).split()
     if not words or not found:
         return ErrorCounts(0, len(words), len(found), len(words))
     out = jiwer.process_words(" ".join(words), " ".join(found))

@@ -4,14 +4,15 @@ The same Ibis expressions run on DuckDB (one machine, larger than memory) and on
 has one row a turn:
 
     device          who spoke; sessions never cross devices
-    time            seconds of any origin, or a timestamp
+    time            seconds of any origin, or a timestamp; other units are refused by name
     text            what the recogniser heard
     interpretation  what the system understood; null or blank means nothing was understood
     outcome         1 wanted, 0 not wanted, null unknown
     sequence        optional: the device's own counter, trusted above the clock
 
-Steps: drop exact duplicates; normalise text (lower case, single blanks); order each device's turns; cut
-where the gap exceeds `gap_s` or the clock runs backwards; count. Without `sequence` turns are ordered by
+Steps: drop exact duplicates; normalise text (lower case, single blanks, and letters composed as in Unicode's
+NFC, like interpretations); order each device's turns; cut where the gap exceeds `gap_s` or the clock runs
+backwards; count. Without `sequence` turns are ordered by
 time, so a log may arrive in any order; with it, turns keep their sequence, and a clock set back starts a
 new session.
 
@@ -32,6 +33,7 @@ What a log may get wrong, and what happens then:
     empty interpretation           the state NOTHING followed by the text, failed whatever its outcome says
     no known outcome anywhere      no absorbing state: counted, and refused when a chain is made of it
     no device or no time           a session of its own, for nothing links it to others
+    times in other units           refused, naming the unit suspected
     outcome other than 1, 0, empty refused, naming a value; so are times and outcomes that are text
     missing columns                refused, naming them
 
@@ -47,6 +49,8 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
+from echobook.data.times import check_seconds
+from echobook.sessions.composed import composed
 from echobook.sessions.quiet import former_names
 
 NOTHING = "(nothing understood)"
@@ -114,7 +118,9 @@ def visits(table: ir.Table) -> ir.Table:
 @former_names()
 def count(events: ir.Table, *, gap_s: float, by_text: bool = False) -> Counts:
     """Run the program on whatever backend `events` belongs to; see `turns` for the arguments."""
-    with _held(turns(events, gap_s=gap_s, by_text=by_text)) as table:
+    program = turns(events, gap_s=gap_s, by_text=by_text)
+    _check_times(events)
+    with _held(program) as table:
         _check_outcomes(table)
         return Counts(
             emissions=_sorted(emissions(table), ["text", "state"]),
@@ -148,6 +154,13 @@ def _check(events: ir.Table, gap_s: float) -> None:
             raise ValueError(f"column {name} is text, or empty throughout a file; expected {wanted}")
 
 
+def _check_times(events: ir.Table) -> None:
+    """Read the times once; an empty log, or one without times, has nothing to refuse."""
+    if not events.time.type().is_timestamp():
+        latest = events.time.cast("float64").abs().max().to_pyarrow().as_py()
+        check_seconds(latest if latest is not None else 0.0, "column time of the log")
+
+
 def _check_outcomes(table: ir.Table) -> None:
     odd = table.filter(table.outcome.notnull() & ~table.outcome.isin([0.0, 1.0])).limit(1).to_pyarrow()
     if odd.num_rows:
@@ -158,8 +171,9 @@ def _check_outcomes(table: ir.Table) -> None:
 def _clean(events: ir.Table, by_text: bool) -> ir.Table:
     names = [*COLUMNS, "sequence"] if "sequence" in events.columns else list(COLUMNS)
     seen = events.select(*names).distinct()
-    text = seen.text.cast("string").fill_null("").lower().strip().re_replace(r"\s+", " ")
-    meaning = seen.interpretation.cast("string").strip()
+    backend = events.get_backend().name
+    text = composed(seen.text.cast("string").fill_null("").lower(), backend).strip().re_replace(r"\s+", " ")
+    meaning = composed(seen.interpretation.cast("string").strip(), backend)
     understood = meaning.notnull() & (meaning != "")
     outcome = seen.outcome.cast("int64" if seen.outcome.type().is_boolean() else "float64").cast("float64")
     shaped = seen.mutate(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from echobook.data.recordings import SpeechCorpus, Utterance, read_wav
 from echobook.data.types import DatasetUse, combined_digest, rows_digest
+from echobook.data.unicode import nfc
 from echobook.speech.synthesis import Voice, random_voices, synthesise_all
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -75,8 +76,8 @@ class WordLabels:
         return len(self.words) + 1
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Classes of a text. Raises ValueError naming a word that is not in the vocabulary."""
-        known = {word: i for i, word in enumerate(self.words, 1)}
+        """Classes of a composed (NFC) text. Raises ValueError naming a word that is not in the vocabulary."""
+        known, text = {nfc(word): i for i, word in enumerate(self.words, 1)}, nfc(text)
         unknown = [word for word in text.split() if word not in known]
         if unknown:
             raise ValueError(f"word {unknown[0]!r} of {text!r} is not among the {len(known)} words known")

@@ -28,6 +28,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from echobook.speech.samples import check_samples
+
 
 @dataclass(frozen=True)
 class LogMel:
@@ -88,15 +90,17 @@ class LogMel:
         return max(0, 1 + (samples - self.window) // self.hop)
 
     def __call__(self, audio: Float[Tensor, " N"]) -> Float[Tensor, "T M"]:
-        """Log-mel energies of audio in [-1, 1]. Raises ValueError for NaN, infinity or less than one
-        window."""
+        """Log-mel energies of audio in [-1, 1].
+
+        Raises ValueError for integers, several channels, NaN, infinity, 16-bit units, or less than one
+        window.
+        """
+        check_samples(audio)
         if len(audio) < self.window:
             raise ValueError(
                 f"audio has {len(audio)} samples; one window of {self.window_ms} ms at "
                 f"{self.sample_rate} Hz needs {self.window}"
             )
-        if not audio.isfinite().all():
-            raise ValueError(f"audio sample {int((~audio.isfinite()).nonzero()[0])} is not finite")
         frames = audio.double().unfold(0, self.window, self.hop) * self.taper  # (T, W)
         power = torch.fft.rfft(frames, self.fft_size).abs().square()  # (T, F)
         return (power @ self.weights.double()).clamp_min(self.floor).log().float()
@@ -227,7 +231,11 @@ class IncrementalFeatures:
         self.owed = 0  # frames to pass over that have not arrived yet: only when skip > count
 
     def push(self, audio: Float[Tensor, " N"]) -> Float[Tensor, "S D"]:
-        """Take any number of samples, none included; return the stacked frames that became complete."""
+        """Take any number of samples, none included; return the stacked frames that became complete.
+
+        Raises ValueError for what is no audio in [-1, 1]: see `echobook.speech.samples`.
+        """
+        check_samples(audio)
         log_mel, front_end = self.front_end.log_mel, self.front_end
         self.samples = torch.cat([self.samples, audio.float()])
         ready = log_mel.frame_count(len(self.samples))

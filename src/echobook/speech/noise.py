@@ -3,7 +3,7 @@
     SNR in dB = 10 log10(mean(signal^2) / mean(noise^2))
 
 over the whole utterance, silences included. Audio is float32, shape (N,), nominally in [-1, 1]; nothing is
-clipped. Axes: N samples, K taps of an impulse response.
+clipped. Audio of integers or of several channels is refused. Axes: N samples, K taps of an impulse response.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from echobook.speech.samples import check_samples
+
 
 def power(audio: Float[Tensor, " N"]) -> float:
     """Mean square of the samples, accumulated in float64."""
+    check_samples(audio)
     return float(audio.double().square().mean())
 
 
@@ -35,6 +38,7 @@ def loop_to_length(
     audio: Float[Tensor, " M"], samples: int, *, generator: torch.Generator
 ) -> Float[Tensor, " N"]:
     """`samples` samples of `audio` played in a loop from a random place."""
+    check_samples(audio)
     if len(audio) == 0:
         raise ValueError("audio to loop is empty")
     start = int(torch.randint(len(audio), (), generator=generator))
@@ -58,6 +62,7 @@ def change_speed(audio: Float[Tensor, " N"], factor: float) -> Float[Tensor, " M
 
     Raises ValueError for empty audio or a factor that is not positive.
     """
+    check_samples(audio)
     if len(audio) == 0 or not factor > 0:
         raise ValueError(f"expected audio and a factor > 0; got {len(audio)} samples and {factor=}")
     size = max(1, round(len(audio) / factor))
@@ -87,6 +92,7 @@ def reverberate(audio: Float[Tensor, " N"], response: Float[Tensor, " K"]) -> Fl
     """Convolution with the response, cut to the length of the audio: causal, so the direct path stays in
     place.
     """
+    check_samples(audio)
     size = 1 << (len(audio) + len(response) - 2).bit_length()
     spectrum = torch.fft.rfft(audio.double(), size) * torch.fft.rfft(response.double(), size)
     return torch.fft.irfft(spectrum, size)[: len(audio)].to(audio.dtype)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from echobook.data.times import check_seconds
 from echobook.store.conditions import Absent, AllOf, AnyOf, Below, Condition, Equals, Not
 from echobook.store.errors import StoreError
 from echobook.store.items import Item, Table
@@ -39,6 +40,15 @@ def read_again(store: Store, image: Item, *, consistent: bool) -> Item:
     return store.get(ENTRIES, key, consistent=consistent) or key
 
 
+def checked_time(now: float) -> float:
+    """Return a clock's time. Raises StoreError, naming the unit suspected, unless it is in seconds."""
+    try:
+        check_seconds(now, "the clock")
+    except ValueError as error:
+        raise StoreError(str(error)) from error
+    return now
+
+
 def check_times(span_s: int, lease_s: float) -> None:
     """Raise StoreError unless the span is a whole number of seconds above 0, and the lease above 0."""
     if not isinstance(span_s, int) or span_s < 1:
@@ -56,8 +66,11 @@ def alive(now_s: float) -> Condition:
 
 
 def expired(now_s: float) -> Condition:
-    """The item is there and its time is over, but nobody has deleted it yet."""
-    return Below("ttl", int(now_s) + 1)
+    """The item is there and its time is over, but nobody has deleted it yet.
+
+    Raises StoreError for a time in another unit than seconds: every write asks this, so no clock escapes.
+    """
+    return Below("ttl", int(checked_time(now_s)) + 1)
 
 
 def free(now_s: float, token: str) -> Condition:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from echobook.data.times import END, suspicion
 from echobook.store.errors import StoreError
 from echobook.store.items import Value
 
@@ -52,13 +53,15 @@ class Event:
     number: int = 0
 
     def __post_init__(self) -> None:
-        """Raise StoreError for a bad id, an unknown code or kind, or text that is not bytes."""
+        """Raise StoreError for a bad id, unknown code or kind, text that is not bytes, or other units."""
         if not self.interaction or "#" in self.interaction:
             raise StoreError(f"interaction {self.interaction!r}: expected a non-empty id without '#'")
         if (self.text is None) != (not self.kind) or "#" in self.kind:
             raise StoreError(
                 f"{self.code} of {self.interaction}: kind and text go together, kind without '#'"
             )
+        if abs(self.at) >= END:
+            raise StoreError(f"{self.interaction}: at {self.at:.6g}: expected seconds; {suspicion(self.at)}")
         if not isinstance(self.code, Code):
             raise StoreError(
                 f"{self.interaction}: code {self.code!r}: expected a Code, one of "

@@ -8,7 +8,7 @@ time to live, so that an entry which was written again meanwhile stays.
 from collections.abc import Callable, Iterator
 
 from echobook.store.conditions import Below
-from echobook.store.deciding import ENTRIES, TABLES
+from echobook.store.deciding import ENTRIES, TABLES, checked_time
 from echobook.store.errors import ConditionFailed
 from echobook.store.items import Item
 from echobook.store.port import Store
@@ -16,8 +16,12 @@ from echobook.store.protocol import TwoTables, drive
 
 
 def sweep(store: Store, clock: Callable[[], float]) -> int:
-    """Delete expired items of all tables and return how many."""
-    deleted, bound = 0, int(clock()) + 1
+    """Delete expired items of all tables and return how many.
+
+    Raises StoreError for a clock in another unit than seconds since 1970: by one in milliseconds all would
+    be expired.
+    """
+    deleted, bound = 0, int(checked_time(clock())) + 1
     for table in TABLES:
         for item in store.scan(table):
             ttl = item.get("ttl")

@@ -11,8 +11,9 @@ n(t) of N documents that hold t, |d| the length of d and avg the mean length:
 and the cosine of L2-normalised (tf * idf) vectors. BM25's idf is the form that is never negative. A term of
 the question counts in BM25 as often as it stands there; terms outside the collection have n(t) = 0.
 
-Words are lower-cased runs of letters and digits; stop words stay. Counting and products are sparse
-(scikit-learn's CountVectorizer, SciPy), float64. Letters: N pairs, V vocabulary. Time O(words of the texts).
+Words are lower-cased runs of letters and digits, composed (NFC); stop words stay. Counting and products are
+sparse (scikit-learn's CountVectorizer, SciPy), float64. Letters: N pairs, V vocabulary. Time O(words of the
+texts).
 """
 
 import re
@@ -25,12 +26,14 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 
+from echobook.data.unicode import nfc
+
 _WORD = re.compile(r"\w+")
 
 
 def words(text: str) -> list[str]:
-    """Lower-cased runs of letters, digits and underscores."""
-    return _WORD.findall(text.lower())
+    """Lower-cased runs of letters, digits and underscores of the composed text (NFC)."""
+    return _WORD.findall(nfc(text.lower()))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float, Int
 
 from echobook.clustering.agglomerative import learn_threshold
+from echobook.data.unicode import nfc
 from echobook.metrics.open_set import best_threshold
 from echobook.papers.advin.losses import PairwiseMarginLoss
 from echobook.papers.advin.material import OPEN, codes, split_intents
@@ -114,6 +115,7 @@ def discover(
     `minimum` members. The same seed gives the same table. Raises ValueError, naming the row or intent, for
     fewer than four intents, intents with fewer than three utterances, empty texts and unequal lengths.
     """
+    labels = [nfc(label) for label in labels]
     _check(utterances, labels, unlabelled)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # initial weights and dropout

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from echobook.data.unicode import nfc
 from echobook.papers.contextual_asr.context import ContextEncoder
 from echobook.speech.biasing.catalogues import Catalogue
 from echobook.speech.biasing.phonemes import Pronunciation
@@ -38,7 +39,7 @@ def choices(
     """One choice per turn; `texts` are the references."""
     found = []
     for listed, before, text in zip(candidates, previous, texts, strict=True):
-        places = [i for i, candidate in enumerate(listed) if candidate.text == text]
+        places = [i for i, candidate in enumerate(listed) if nfc(candidate.text) == nfc(text)]
         found.append(Choice(tuple(listed), tuple(before), places[0] if places else None))
     return found
 

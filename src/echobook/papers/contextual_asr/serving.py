@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from echobook.data.unicode import nfc
 from echobook.papers.contextual_asr.context import Context
 from echobook.papers.contextual_asr.evaluation import Outcome, outcome, search_batch
 from echobook.papers.contextual_asr.material import Turn
@@ -47,7 +48,7 @@ def listed_entries(texts: Mapping[str, bytes], vocabulary: Vocabulary) -> list[E
     for reference, text in texts.items():
         kind = LISTS.get(reference.split("#")[1] if "#" in reference else "")
         if kind is not None:
-            found += [Entry(one.strip(), kind) for one in text.decode(errors="replace").split(",")]
+            found += [Entry(nfc(one.strip()), kind) for one in text.decode(errors="replace").split(",")]
     known = vocabulary.lexicon.words
     return [entry for entry in found if entry.text and all(word in known for word in entry.text.split())]
 

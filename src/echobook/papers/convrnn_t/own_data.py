@@ -8,6 +8,7 @@ from echobook.papers.convrnn_t.material import Material
 from echobook.speech.decoding import greedy
 from echobook.speech.features import FrontEnd
 from echobook.speech.model import Transducer
+from echobook.speech.samples import check_samples
 
 
 def transcribe(
@@ -27,9 +28,10 @@ def transcribe(
 def check_audio(audio: Float[Tensor, " N"], sample_rate: int, front_end: FrontEnd) -> Float[Tensor, " N"]:
     """Return audio that the front end can take.
 
-    Raises ValueError for empty audio, audio shorter than one stacked frame, NaN or infinity, or another
-    sample rate than the model was trained on.
+    Raises ValueError for another sample rate than the model was trained on, integers, several channels, NaN
+    or infinity, 16-bit units, and audio shorter than one stacked frame.
     """
+    check_samples(audio)
     log_mel = front_end.log_mel
     if sample_rate != log_mel.sample_rate:
         raise ValueError(
@@ -42,6 +44,4 @@ def check_audio(audio: Float[Tensor, " N"], sample_rate: int, front_end: FrontEn
             f"audio has {len(audio)} samples; one frame of {front_end.count} windows needs {least} "
             f"({1000 * least / sample_rate:.0f} ms)"
         )
-    if not audio.isfinite().all():
-        raise ValueError(f"audio sample {int((~audio.isfinite()).nonzero()[0])} is not finite")
     return audio

@@ -14,6 +14,7 @@ import pandas as pd
 
 from echobook.data.slots import SlotCorpus, Tagged, tag_characters
 from echobook.data.types import DatasetUse, rows_digest
+from echobook.data.unicode import nfc
 from echobook.papers.dp_sgd_nlu.experiment import Bench, BiLSTMStart, Outcome
 from echobook.papers.dp_sgd_nlu.material import Material, build_material
 from echobook.papers.dp_sgd_nlu.training import Estimator, Schedule
@@ -40,7 +41,7 @@ def read_marked(text: str, intent: str, where: str) -> Tagged:
         raise PrivacyError(f"{where}: expected slots as [words](slot), found {text!r}")
     if not plain.split() or not intent.strip():
         raise PrivacyError(f"{where}: expected an utterance and an intent, found {text!r} and {intent!r}")
-    return tag_characters(plain, slots, intent.strip())
+    return tag_characters(plain, slots, nfc(intent.strip()))
 
 
 def read_csv(path: Path) -> SlotCorpus:

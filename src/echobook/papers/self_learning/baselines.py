@@ -24,6 +24,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
+from echobook.data.times import check_seconds
+from echobook.data.unicode import nfc
 from echobook.papers.self_learning.guardrails import sound_key
 from echobook.papers.self_learning.material import Catalogue
 from echobook.papers.self_learning.method import SessionGraph
@@ -67,7 +69,9 @@ class PointerGenerator(nn.Module):
 
 def rephrase_pairs(log: pd.DataFrame, *, gap_s: float) -> list[tuple[str, str]]:
     """Failed requests with the rephrase that was wanted, within `gap_s` seconds (a real log's columns)."""
+    check_seconds(float(log.time.abs().max() or 0.0), "column time of the log")
     turns = log.sort_values(["device", "time"], kind="stable", ignore_index=True)
+    turns = turns.assign(text=turns.text.map(nfc, na_action="ignore"))
     after = turns.shift(-1)
     near = (turns.device == after.device) & (after.time - turns.time <= gap_s)
     chosen = near & (turns.outcome == 0) & (after.outcome == 1) & (turns.text != after.text)

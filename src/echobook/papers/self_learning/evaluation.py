@@ -12,13 +12,15 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from echobook.data.unicode import nfc
+
 
 def judge(requests: pd.DataFrame, table: Mapping[str, str], understanding: Mapping[str, str]) -> pd.DataFrame:
     """Per request: success without (`before`) and with the table (`after`), and whether it was rewritten.
 
     requests: simulated first turns without rewriting (columns text, goal, success).
     """
-    said = [table.get(text, text) for text in requests.text]
+    said = [table.get(nfc(text), text) for text in requests.text]
     frames = [understanding.get(text, "") for text in said]
     rewritten = np.array([a != b for a, b in zip(said, requests.text, strict=True)], dtype=bool)
     reached = np.array([f == g for f, g in zip(frames, requests.goal, strict=True)], dtype=bool)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy.stats import beta
 
+from echobook.data.unicode import nfc
+
 PROTECTED = frozenset(
     """
     one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen twenty
@@ -36,7 +38,7 @@ SOUNDS = (
 
 def sound_key(text: str) -> str:
     """Rough English sound of a text: consonant classes after the first letter; equal keys sound alike."""
-    key = text.lower()
+    key = nfc(text.lower())
     for pattern, replacement in SOUNDS:
         key = re.sub(pattern, replacement, key)
     return key
@@ -44,10 +46,10 @@ def sound_key(text: str) -> str:
 
 def changes_protected(text: str, rewrite: str, protected: Iterable[str] = PROTECTED) -> bool:
     """Whether a rewrite adds, drops or alters a number, a date or other protected word, in another sound."""
-    guarded = set(protected)
+    guarded = {nfc(word) for word in protected}
 
     def kept(words: str) -> list[str]:
-        return sorted(w for w in words.split() if w in guarded or any(c.isdigit() for c in w))
+        return sorted(w for w in nfc(words).split() if w in guarded or any(c.isdigit() for c in w))
 
     return kept(text) != kept(rewrite) and sound_key(text) != sound_key(rewrite)
 
@@ -77,7 +79,7 @@ def guarded(
     table: dict[str, str] = {}
     for text, rewrite, state in rows:
         if not state.startswith(barred or "\0") and not changes_protected(text, rewrite, protected):
-            table[text] = rewrite
+            table[nfc(text)] = nfc(rewrite)
     return resolve(table)
 
 
@@ -97,11 +99,12 @@ class ServingTable:
         self.live: dict[str, list[int]] = {text: [0, 0] for text in self.table}
 
     def rewrite(self, text: str) -> str:
-        """The text to understand instead; unknown texts come back as they are."""
-        return self.table.get(text, text)
+        """The text to understand instead; unknown texts come back as they are. Looked up composed (NFC)."""
+        return self.table.get(nfc(text), text)
 
     def report(self, text: str, *, wanted: bool) -> bool:
         """Count a live outcome of a rewritten text; True when this switched its rewrite off."""
+        text = nfc(text)
         if text not in self.table:
             return False
         self.live[text][0] += int(wanted)

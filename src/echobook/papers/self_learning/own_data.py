@@ -6,6 +6,7 @@ from pathlib import Path
 import ibis.expr.types as ir
 import pandas as pd
 
+from echobook.data.unicode import nfc
 from echobook.papers.self_learning.guardrails import PROTECTED, guarded
 from echobook.papers.self_learning.method import MiningRules, mine, session_graph
 from echobook.sessions.backends import duckdb_table
@@ -32,7 +33,7 @@ def rewrite_table(
     rules = rules or MiningRules()
     events = log if isinstance(log, ir.Table) else duckdb_table(log)
     proposed = mine(session_graph(count(events, gap_s=gap_s), rules), rules)
-    final = guarded(proposed, blocked=blocked, protected=PROTECTED | {name.lower() for name in names})
+    final = guarded(proposed, blocked=blocked, protected=PROTECTED | {nfc(name.lower()) for name in names})
     kept = proposed[proposed.text.isin(list(final))]
     frame = kept.assign(rewrite=kept.text.map(final))
     return frame.sort_values(["n", "text"], ascending=[False, True], ignore_index=True)

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from echobook.data.unicode import nfc
 from echobook.speech.biasing.phonemes import Pronunciation
 
 
@@ -47,16 +48,22 @@ def catalogue(
 ) -> Catalogue:
     """Catalogue of the entries listed for each utterance. Raises ValueError for an entry without labels."""
     places: dict[Entry, int] = {}
-    for entry in (entry for entries in lists for entry in entries):
+    spelled = [[_spelled(entry, labels) for entry in entries] for entries in lists]
+    for entry in (entry for entries in spelled for entry in entries):
         if entry.text not in labels or entry.kind not in kinds:
             raise ValueError(f"entry {entry}: expected a text with labels and a kind of {', '.join(kinds)}")
         places.setdefault(entry, len(places))
     most = max((len(entries) for entries in lists), default=0)
     rows = torch.full((len(lists), most), -1)
-    for row, entries in zip(rows, lists, strict=True):
+    for row, entries in zip(rows, spelled, strict=True):
         row[: len(entries)] = torch.tensor([places[entry] for entry in entries], dtype=torch.long)
     numbers = torch.tensor([list(kinds).index(entry.kind) for entry in places], dtype=torch.long)
     return Catalogue(tuple(labels[entry.text] for entry in places), numbers, rows)
+
+
+def _spelled(entry: Entry, labels: Mapping[str, Pronunciation]) -> Entry:
+    """The entry as `labels` spells it, if they have its composed form (NFC) only."""
+    return entry if entry.text in labels else entry._replace(text=nfc(entry.text))
 
 
 @dataclass(frozen=True)

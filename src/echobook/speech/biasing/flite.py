@@ -20,6 +20,8 @@ from jaxtyping import Float
 from scipy.signal import resample_poly
 from torch import Tensor
 
+from echobook.speech.samples import check_samples
+
 VOICES = ("awb", "kal16", "rms", "slt")
 
 
@@ -78,6 +80,7 @@ def without_silent_ends(
     flite puts about a fifth of a second of silence at either end of what it says; eSpeak NG next to none.
     Frames behind the last whole one are cut; audio shorter than a frame, or all zeros, is returned as it is.
     """
+    check_samples(audio)
     rms = audio.unfold(0, frame, frame).square().mean(1).sqrt() if len(audio) >= frame else audio.new_zeros(0)
     loud = (rms > threshold * rms.max()).nonzero().flatten().tolist() if len(rms) else []
     return audio[loud[0] * frame : (loud[-1] + 1) * frame] if loud else audio

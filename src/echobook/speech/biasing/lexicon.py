@@ -10,7 +10,8 @@ the words. Axes: N nodes, V classes.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from echobook.data.unicode import nfc
 from echobook.speech.biasing.phonemes import BOUNDARY, CLASSES, Pronunciation, join_words, spelled
 
 NOWHERE = -1
@@ -35,7 +37,7 @@ class LexiconTables:
 
 
 class Lexicon:
-    """Words with their pronunciations and log priors (natural logarithm).
+    """Words with their pronunciations and log priors (natural logarithm); text is composed (NFC).
 
     Raises ValueError for no words, for a prior that is not a finite number and for two words of one
     pronunciation; the message names them.
@@ -44,8 +46,10 @@ class Lexicon:
     def __init__(self, words: Mapping[str, Pronunciation], log_priors: Mapping[str, float]) -> None:
         if not words:
             raise ValueError("a lexicon needs at least one word")
-        self.words = dict(words)
-        self.log_priors = {word: float(log_priors[word]) for word in words}
+        self.words = {nfc(word): labels for word, labels in words.items()}
+        self.log_priors = {nfc(word): float(log_priors[word]) for word in words}
+        if len(self.words) < len(words):
+            raise ValueError(f"{_spelled_twice(words)!r} is listed in two spellings of Unicode; drop one")
         self._by_sound: dict[Pronunciation, str] = {}
         for word, labels in self.words.items():
             if not math.isfinite(self.log_priors[word]):
@@ -58,6 +62,7 @@ class Lexicon:
 
     def labels(self, text: str) -> Pronunciation:
         """Label string of a text. Raises ValueError naming a word that is not in the lexicon."""
+        text = nfc(text)
         unknown = [word for word in text.split() if word not in self.words]
         if unknown:
             raise ValueError(
@@ -80,7 +85,7 @@ class Lexicon:
 
     def log_prior(self, text: str) -> float:
         """Sum of the log priors of the words."""
-        return sum(self.log_priors[word] for word in text.split())
+        return sum(self.log_priors[word] for word in nfc(text).split())
 
     @cached_property
     def tables(self) -> LexiconTables:
@@ -100,6 +105,12 @@ class Lexicon:
                 best[node] = max(best[node], prior)
             ends[node] = prior
         return _tables(np.array(following), np.array(best), np.array(ends))
+
+
+def _spelled_twice(words: Iterable[str]) -> str:
+    """The first word, composed, that has more than one spelling."""
+    counts = Counter(map(nfc, words))
+    return next(word for word, count in counts.items() if count > 1)
 
 
 def _tables(following: np.ndarray, best: np.ndarray, ends: np.ndarray) -> LexiconTables:

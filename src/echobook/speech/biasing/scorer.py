@@ -12,6 +12,7 @@ Cost: O(R H) per utterance of R reference and H hypothesis words.
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from echobook.data.unicode import nfc
 from echobook.metrics.wer import ErrorCounts
 
 GAP, SWAP = 3, 4
@@ -58,10 +59,11 @@ def _moves(reference: Sequence[str], hypothesis: Sequence[str]) -> list[list[tup
 
 
 def count_biased_errors(reference: str, hypothesis: str, biased: Collection[str]) -> BiasedErrors:
-    """Errors of one utterance; words stand between blanks, and either side may be empty."""
-    pairs = align(reference.split(), hypothesis.split())
-    inside = [pair for pair in pairs if (pair[1] if pair[0] is None else pair[0]) in biased]
-    outside = [pair for pair in pairs if (pair[1] if pair[0] is None else pair[0]) not in biased]
+    """Errors of one utterance; words stand between blanks, composed (NFC), and either side may be empty."""
+    listed = {nfc(word) for word in biased}
+    pairs = align(nfc(reference).split(), nfc(hypothesis).split())
+    inside = [pair for pair in pairs if (pair[1] if pair[0] is None else pair[0]) in listed]
+    outside = [pair for pair in pairs if (pair[1] if pair[0] is None else pair[0]) not in listed]
     return BiasedErrors(_counts(pairs), _counts(outside), _counts(inside))
 
 
