@@ -23,45 +23,11 @@ from echobook.data.types import DatasetUse, combined_digest, rows_digest
 from echobook.speech.synthesis import Voice, random_voices, synthesise_all
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-WORDS = [
-    "open",
-    "close",
-    "lock",
-    "start",
-    "stop",
-    "pause",
-    "play",
-    "turn",
-    "raise",
-    "lower",
-    "find",
-    "call",
-    "send",
-    "read",
-    "save",
-    "the",
-    "a",
-    "my",
-    "all",
-    "door",
-    "window",
-    "light",
-    "music",
-    "timer",
-    "alarm",
-    "garden",
-    "kitchen",
-    "bedroom",
-    "heater",
-    "fan",
-    "red",
-    "green",
-    "blue",
-    "warm",
-    "cold",
-    "now",
-    "later",
-]
+WORDS = (
+    "open close lock start stop pause play turn raise lower find call send read save the a my "
+    "all door window light music timer alarm garden kitchen bedroom heater fan red green blue "
+    "warm cold now later"
+).split()
 GENERATOR_VERSION = "1"
 
 
@@ -112,6 +78,15 @@ class WordLabels:
         if any(not 1 <= label <= len(self.words) for label in labels):
             raise ValueError(f"labels are {list(labels)}; expected 1..{len(self.words)}")
         return " ".join(self.words[label - 1] for label in labels)
+
+
+class Spoken(NamedTuple):
+    """One word said alone: word, speaker, which take, audio (N,)."""
+
+    word: str
+    speaker: str
+    take: int
+    audio: Tensor
 
 
 class Recording(NamedTuple):

@@ -98,8 +98,9 @@ class LogMel:
         if not audio.isfinite().all():
             raise ValueError(f"audio sample {int((~audio.isfinite()).nonzero()[0])} is not finite")
         frames = audio.double().unfold(0, self.window, self.hop) * self.taper  # (T, W)
-        power = torch.fft.rfft(frames, self.fft_size).abs().square()  # (T, F)
-        return (power @ self.weights.double()).clamp_min(self.floor).log().float()
+        spectra = torch.view_as_real(torch.fft.rfft(frames, self.fft_size))  # (T, F, 2)
+        power = spectra[..., 0].square().addcmul_(spectra[..., 1], spectra[..., 1])  # (T, F)
+        return (power @ self.weights.double()).clamp_min_(self.floor).log_().float()
 
 
 def mel_filterbank(
