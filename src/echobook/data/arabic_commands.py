@@ -1,10 +1,10 @@
 """Arabic Speech Commands: sixteen of its forty command words, said ten times by each of thirty people.
 
-Files: `{word}/{speaker}_NO_{round}.wav`, mono WAV of 16 bit at 16 kHz, one second each; folder names are English
-glosses of the Arabic words, `speaker` has eight digits, `round` two. `train.csv`, `val.csv` and `test.csv`
-(columns `file,class`, file as `dataset/{word}/{name}.wav`) are the authors' split, by speaker. They list all
-forty words; rows of words that have no folder here are left out, a missing file of a word that has one is an
-error.
+Files: `{word}/{speaker}_NO_{round}.wav`, mono WAV of 16 bit at 16 kHz, one second each; folder names are
+English glosses of the Arabic words, `speaker` has eight digits, `round` two. `train.csv`, `val.csv` and
+`test.csv` (columns `file,class`, file as `dataset/{word}/{name}.wav`) are the authors' split, by speaker.
+They list all forty words; rows of words that have no folder here are left out, a missing file of a word
+that has one is an error.
 
 Audio is float32 in [-1, 1], shape (N,), N = 16,000 in the published files.
 """

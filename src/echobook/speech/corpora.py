@@ -23,7 +23,7 @@ from echobook.data.types import DatasetUse, combined_digest, rows_digest
 from echobook.speech.synthesis import Voice, random_voices, synthesise_all
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-WORDS = (
+WORDS = (  # noqa: SIM905 - one word a line would be a page
     "open close lock start stop pause play turn raise lower find call send read save the a my "
     "all door window light music timer alarm garden kitchen bedroom heater fan red green blue "
     "warm cold now later"

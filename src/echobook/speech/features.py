@@ -183,6 +183,30 @@ def spec_augment(
     return out
 
 
+@dataclass(frozen=True)
+class Stripes:
+    """SpecAugment with a fixed number of stripes, for utterances of a few seconds: (how many, widest) in mel
+    channels and in unstacked frames. A stripe is never wider than half of the utterance.
+    """
+
+    frequency: tuple[int, int] = (2, 6)
+    time: tuple[int, int] = (2, 12)
+
+    def __post_init__(self) -> None:
+        if min(*self.frequency, *self.time) < 0:
+            raise ValueError(f"expected counts and widths >= 0; got {self}")
+
+    def __call__(self, features: Float[Tensor, "T M"], generator: torch.Generator) -> Float[Tensor, "T M"]:
+        """Normalised features with stripes of 0, the training mean."""
+        frames, mels = features.shape
+        out = features.clone()
+        for _ in range(self.time[0]):
+            out[_stripe(frames, min(self.time[1], frames // 2), generator)] = 0
+        for _ in range(self.frequency[0]):
+            out[:, _stripe(mels, min(self.frequency[1], mels // 2), generator)] = 0
+        return out
+
+
 def _stripe(size: int, widest: int, generator: torch.Generator) -> slice:
     width = int(torch.randint(widest + 1, (), generator=generator))
     start = int(torch.randint(size - width + 1, (), generator=generator))

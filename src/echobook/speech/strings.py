@@ -2,9 +2,10 @@
 
     recordings --trimmed--> words of RMS 0.1 --joined with pauses--> string --noise at an SNR--> utterance
 
-A string is of one speaker, and a pool holds the speakers of one split only, so that splits stay apart. Babble is
-made of the recordings of other speakers than the string's own; which ones is the caller's choice (for tests:
-training speakers). The SNR is that of the whole string, pauses included, as in `echobook.speech.noise`.
+A string is of one speaker, and a pool holds the speakers of one split only, so that splits stay apart.
+Babble is made of the recordings of other speakers than the string's own; which ones is the caller's choice
+(for tests: training speakers). The SNR is that of the whole string, pauses included, as in
+`echobook.speech.noise`.
 
 String number i of a set depends on the seed, the set's name and i alone: a longer set begins with the shorter
 one, and nothing depends on what was made before. Audio is float32, shape (N,); speeds are changed by
@@ -64,7 +65,7 @@ class StringSettings:
 
 TRAINING = StringSettings(
     speeds=(0.9, 1.0, 1.1),
-    noises=(Noise(), Noise("white", (0, 30)), Noise("babble", (0, 30)), Noise("white", (0, 30))),
+    noises=(Noise(), Noise("white", (0.0, 30.0)), Noise("babble", (0.0, 30.0)), Noise("white", (0.0, 30.0))),
 )
 
 
@@ -127,8 +128,9 @@ def level(audio: Float[Tensor, " N"], rms: float = RMS) -> Float[Tensor, " N"]:
 
 
 def at_speed(audio: Float[Tensor, " N"], speed: float) -> Float[Tensor, " M"]:
-    """Play `speed` times as fast: ceil(N / speed) samples of the band-limited signal; speed as a fraction with
-    a denominator of at most 100.
+    """Play `speed` times as fast: ceil(N / speed) samples of the band-limited signal.
+
+    The speed is taken as the nearest fraction with a denominator of at most 100.
     """
     ratio = Fraction(speed).limit_denominator(100)
     if len(audio) == 0 or ratio <= 0:
@@ -160,7 +162,10 @@ def compose(
     Raises ValueError when babble is wanted and nobody but the string's own speaker could speak it.
     """
     crowd = babblers or pool
-    if any(noise.kind == "babble" for noise in settings.noises) and len({*crowd.speakers, *pool.speakers}) < 2:
+    if (
+        any(noise.kind == "babble" for noise in settings.noises)
+        and len({*crowd.speakers, *pool.speakers}) < 2
+    ):
         raise ValueError(f"babble behind {pool.speakers[0]} needs another speaker; the pool has none")
     return [_string(pool, crowd, settings, _generator(seed, f"{name}/{i}")) for i in range(count)]
 
@@ -181,13 +186,17 @@ def _string(
     size = settings.words[0] + _draw(settings.words[1] - settings.words[0] + 1, generator)
     rows = [own[_draw(len(own), generator)] for _ in range(size)]
     speed = settings.speeds[_draw(len(settings.speeds), generator)]
-    pauses = [torch.zeros(round(_uniform(settings.pauses, generator) * pool.sample_rate)) for _ in range(size + 1)]
+    pauses = [_silence(settings, pool.sample_rate, generator) for _ in range(size + 1)]
     words = [at_speed(row.audio, speed) for row in rows]
     pieces = [piece for pair in zip(pauses, words, strict=False) for piece in pair]
     audio = torch.cat([*pieces, pauses[-1]])
     noise = settings.noises[_draw(len(settings.noises), generator)]
     noisy = add_noise(audio, noise, [crowd.by_speaker[s] for s in crowd.speakers if s != speaker], generator)
     return Utterance(noisy, " ".join(row.word for row in rows), speaker)
+
+
+def _silence(settings: StringSettings, sample_rate: int, generator: torch.Generator) -> Float[Tensor, " N"]:
+    return torch.zeros(round(_uniform(settings.pauses, generator) * sample_rate))
 
 
 def add_noise(
