@@ -46,7 +46,7 @@ lab: setup ## open JupyterLab; a double click on a chapter's .py opens it as a n
 	@JUPYTER_CONFIG_DIR="$(CURDIR)/.jupyter" .venv/bin/jupyter lab --notebook-dir "$(CURDIR)" $(ARGS)
 
 bench: setup ## print the measured figures (no thresholds are asserted)
-	@"$(RUN)" -m pytest tests/benchmarks -s -q -p no:xdist $(ARGS)
+	@"$(RUN)" -m pytest tests/benchmarks -s -q -p no:xdist -o addopts=--import-mode=importlib $(ARGS)
 
 check: setup ## style, spelling, types, imports, notebook form, typed figures in prose
 	@"$(RUN)" -m ruff check src tests notebooks workflow
@@ -61,7 +61,7 @@ context-demo: setup ## play a dialogue stream through the context store on dynal
 	  command -v npm > /dev/null || { echo "The demonstration's server, dynalite, needs Node 18 or newer with npm;"; \
 	    echo "without it: make context-demo ARGS='--store embedded'"; exit 1; }; \
 	  npm ci --prefix workflow/dynalite --ignore-scripts --no-audit --no-fund; };; esac
-	@"$(RUN)" -m echobook.store.demonstration $(ARGS)
+	@"$(RUN)" -m echobook.papers.context_store.demonstration $(ARGS)
 
 clean: ## delete everything that was built (not .venv, not the data cache)
 	@rm -rf _build .snakemake .jupyter .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -14,7 +14,7 @@ import torch
 
 from echobook.data.fetch import fetch
 from echobook.papers.convrnn_t import material, rates
-from echobook.papers.convrnn_t.models import ABLATIONS, COMPARED
+from echobook.papers.convrnn_t.experiment import ABLATIONS, COMPARED
 
 
 def main(names: list[str]) -> None:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from echobook.data.generators.requests import request_world
-from echobook.papers.self_learning.users import Users, catalogue, write_log
+from echobook.papers.self_learning.material import Users, catalogue, write_log
 from echobook.sessions.cost import counting_cost
 
 

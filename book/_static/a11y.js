@@ -16,7 +16,11 @@ document.addEventListener("DOMContentLoaded", () => {
     sidebar.setAttribute("role", "region");
     sidebar.setAttribute("aria-label", "Book");
   }
-  for (const box of document.querySelectorAll("div.cell_output, .pst-scrollable-table-container, .scoreboard-box, div.highlight pre")) {
-    if (box.scrollWidth > box.clientWidth) box.setAttribute("tabindex", "0");
-  }
+  const reachable = () => {
+    for (const box of document.querySelectorAll("div.cell_output, .pst-scrollable-table-container, .scoreboard-box, div.highlight pre")) {
+      if (box.scrollWidth > box.clientWidth) box.setAttribute("tabindex", "0");
+    }
+  };
+  reachable();
+  document.addEventListener("toggle", reachable, true); // folded code has no width until it is opened
 });

@@ -34,8 +34,18 @@ from echobook.report.lattice_figure import draw_lattice
 from echobook.report.source import show_source
 from echobook.report.tables import table
 from echobook.speech import transducer
-from echobook.speech.lattice import backward_scores, forward_scores, from_diagonals, occupancy, to_diagonals
-from echobook.speech.transducer import emission_scores, end_time_penalty, transducer_loss
+from echobook.speech.lattice import (
+    backward_scores,
+    forward_scores,
+    from_diagonals,
+    occupancy,
+    to_diagonals,
+)
+from echobook.speech.transducer import (
+    emission_scores,
+    end_time_penalty,
+    transducer_loss,
+)
 
 # %% [markdown]
 # ## The lattice
@@ -93,9 +103,16 @@ def multiplied(writes_at: tuple[int, ...]) -> tuple[str, float]:
 
 
 paths = [multiplied(chosen) for chosen in itertools.combinations(range(4), 2)]
+
+# %% tags=["hide-input"]
 path_table = pd.DataFrame(paths, columns=["alignment", "probability"])
 path_table.loc[len(path_table)] = ["all six", path_table.probability.sum()]
-table(path_table, name="paths", caption="Every alignment of the two words to three frames", digits=4)
+table(
+    path_table,
+    name="paths",
+    caption="Every alignment of the two words to three frames",
+    digits=4,
+)
 
 # %% [markdown]
 # The sum is the probability of the two words given the sound, $P = 0.1808$, and the loss is its negative
@@ -138,7 +155,9 @@ print(f"kernel {loss.item():.6f}, by hand {-math.log(0.1808):.6f}")
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "The same lattice with alpha in each node, from 1 at the bottom left to 0.226 at the top right."}, "figure": {"caption": "Forward: in each node the summed probability of all ways to get there.", "name": "fig-transducer-alpha"}}
 log_b, log_l = stay.log()[None], write.log()[None]  # (B, T, U1)
-alpha = from_diagonals(forward_scores(to_diagonals(log_b), to_diagonals(log_l)), 3)[0].exp()
+alpha = from_diagonals(forward_scores(to_diagonals(log_b), to_diagonals(log_l)), 3)[
+    0
+].exp()
 with figure_style():
     figure, axes = plt.subplots(figsize=(5.0, 3.8))
     draw_lattice(axes, stay.numpy(), write.numpy(), words=words, nodes=alpha.numpy())
@@ -180,12 +199,14 @@ show_source(forward_scores)
 # the kernel.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "The same lattice with beta in each node, from 0.1808 at the bottom left to 0.8 at the top right."}, "figure": {"caption": "Backward: in each node the summed probability of all ways to finish from there.", "name": "fig-transducer-beta"}}
-beta = from_diagonals(backward_scores(to_diagonals(log_b), to_diagonals(log_l), frames, label_count), 3)[
-    0
-].exp()
+beta = from_diagonals(
+    backward_scores(to_diagonals(log_b), to_diagonals(log_l), frames, label_count), 3
+)[0].exp()
 with figure_style():
     figure, axes = plt.subplots(figsize=(5.0, 3.8))
-    draw_lattice(axes, stay.numpy(), write.numpy(), words=words, nodes=beta.numpy(), digits=4)
+    draw_lattice(
+        axes, stay.numpy(), write.numpy(), words=words, nodes=beta.numpy(), digits=4
+    )
 
 # %%
 by_hand = [[0.1808, 0.268, 0.32], [0.212, 0.28, 0.4], [0.2, 0.4, 0.8]]
@@ -255,7 +276,11 @@ loss.backward()
 nodes = [(t, u) for t in range(3) for u in range(3)]
 gradient = pd.DataFrame([[t, u, *logits.grad[0, t, u].tolist()] for t, u in nodes])
 gradient.columns = ["frame", "labels written", "blank", "five", "two"]
-table(gradient, name="gradient", caption="Gradient of the loss with respect to each logit, from the kernel")
+table(
+    gradient,
+    name="gradient",
+    caption="Gradient of the loss with respect to each logit, from the kernel",
+)
 
 # %% [markdown]
 # Two checks. The first applies equation {eq}`eq-transducer-gradient` to the occupancies of the pencil; the second moves
@@ -321,7 +346,13 @@ cost = end_time_penalty(ends, 3, late_scale=2.0)  # nats, (B, T, U)
 penalised = log_l - torch.nn.functional.pad(cost, (0, 1))
 hurried = occupancy(log_b, penalised, frames, label_count).label[0]
 time = torch.arange(3, **exact)
-late = pd.DataFrame({"word": words, "plain": (time @ wrote)[:2], "with the penalty": (time @ hurried)[:2]})
+late = pd.DataFrame(
+    {
+        "word": words,
+        "plain": (time @ wrote)[:2],
+        "with the penalty": (time @ hurried)[:2],
+    }
+)
 caption = "The frame in which each word is written, on average over the paths"
 table(late, name="late", caption=caption, digits=2)
 
@@ -330,7 +361,9 @@ boosted = p.log().requires_grad_()
 transducer_loss(boosted, labels, frames, label_count, fastemit=0.5).backward()
 start = pd.DataFrame({"class": ["blank", *words]})
 start["plain"], start["with FastEmit"] = logits.grad[0, 0, 0], boosted.grad[0, 0, 0]
-table(start, name="fastemit", caption="Gradient at the first node, plain and with λ = 0.5")
+table(
+    start, name="fastemit", caption="Gradient at the first node, plain and with λ = 0.5"
+)
 
 # %% [markdown]
 # ## The whole kernel

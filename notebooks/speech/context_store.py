@@ -21,7 +21,13 @@
 # a store of two tables: one holds the events of an interaction in one entry, the other each private text, encrypted,
 # in an entry of its own. Every write of an event asks for the updated entry in return, and that image alone decides
 # whether to embed.
-#
+
+# %% tags=["remove-input"]
+from echobook.report.chapter import Chapter
+
+Chapter("context-store").verdict_box()
+
+# %% [markdown]
 # :::{important}
 # The article describes this design in words and prints no figure about it. Which facts are the article's is said
 # below; schema, conditions, leases, sealing and the rival designs are ours. Interactions are *generated*. Latencies
@@ -38,19 +44,36 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from echobook.data.generators.interactions import interactions, interactions_use
 from echobook.papers.context_store import load
-from echobook.papers.context_store.costs import START_S, cost_of, cost_table, crossover, trace
-from echobook.papers.context_store.expiry import age
-from echobook.papers.context_store.faults import MAY_LACK_THE_LIST, SCENARIOS, SURVIVED, count_faults
-from echobook.papers.context_store.races import VARIANTS, race, rates, setting
+from echobook.papers.context_store.experiment import (
+    VARIANTS,
+    age,
+    cost_of,
+    cost_table,
+    crossover,
+    race,
+    rates,
+    setting,
+    trace,
+)
+from echobook.papers.context_store.faults import (
+    MAY_LACK_THE_LIST,
+    SCENARIOS,
+    SURVIVED,
+    count_faults,
+)
+from echobook.papers.context_store.material import (
+    START_S,
+    interactions,
+    interactions_use,
+)
 from echobook.papers.context_store.timing import simulate
-from echobook.report.chapter import Chapter
 from echobook.report.display import volatile
 from echobook.report.figures import figure_style, palette
 from echobook.report.paths import repository_root
 from echobook.report.source import show_source
 from echobook.report.tables import table as plain_table
+from echobook.store.deciding import ENTRIES, TABLES, TEXTS
 from echobook.store.designs import DESIGNS
 from echobook.store.differential import RANDOM, Operations, compare
 from echobook.store.dynamodb import DynamoStore, connect
@@ -58,7 +81,6 @@ from echobook.store.events import state
 from echobook.store.interleave import Ticks
 from echobook.store.items import item_size
 from echobook.store.memory import MemoryStore
-from echobook.store.deciding import ENTRIES, TABLES, TEXTS
 from echobook.store.protocol import TwoTables, drive
 from echobook.store.sealing import KeyRing
 from echobook.store.servers import dynalite, moto
@@ -66,10 +88,10 @@ from echobook.store.sqlite import SqliteStore
 from echobook.store.sweeping import recover
 from echobook.store.vectors import hashed_trigrams, pack, unpack
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "hide-input"]
 profile: str = "default"  # smoke, default, public or paper
 seed: int = 0  # of streams, schedules and faults
-servers: str = "none"  # "none", or "dynalite and moto": also run the checks against real servers on loopback
+servers: str = "none"  # or "dynalite and moto": check against real servers, too
 sizes: str = "500,1000,2000,4000,10000,50000"  # of the context list, bytes
 interactions_played: int = 400  # for each cost and each timing
 follow_ups: float = 0.1  # share of interactions whose microphone opens again
@@ -85,13 +107,24 @@ boto3_rates: str = "100,200"  # the same with boto3's own calls
 load_seconds: float = 3.0  # length of each load
 
 # %% tags=["hide-input"]
-settings = {"servers": servers, "sizes": sizes, "interactions_played": interactions_played}
-settings |= {"follow_ups": follow_ups, "interleavings": interleavings, "operations": operations}
+settings = {
+    "servers": servers,
+    "sizes": sizes,
+    "interactions_played": interactions_played,
+}
+settings |= {
+    "follow_ups": follow_ups,
+    "interleavings": interleavings,
+    "operations": operations,
+}
 settings |= {"repetitions": repetitions, "embed_ms": embed_ms, "load_rate": load_rate}
-settings |= {"power_rates": power_rates, "server_rate": server_rate, "server_rates": server_rates}
+settings |= {
+    "power_rates": power_rates,
+    "server_rate": server_rate,
+    "server_rates": server_rates,
+}
 settings |= {"boto3_rates": boto3_rates, "load_seconds": load_seconds}
 chapter = Chapter("context-store", profile=profile, seed=seed, parameters=settings)
-chapter.verdict_box()
 
 # %% [markdown]
 # ## Method
@@ -144,17 +177,28 @@ example = next(one for one in example if one.follow_up)
 store, clock, keys = MemoryStore(), Ticks(START_S), KeyRing.generate()
 worker = TwoTables(store, keys, clock, hashed_trigrams, "worker")
 calls = trace(worker, example.events)
-chapter.table(calls, name="trace", caption="The calls of one follow-up interaction", digits=1)
 
-# %%
+# %% tags=["hide-input"]
+chapter.table(
+    calls, name="trace", caption="The calls of one follow-up interaction", digits=1
+)
+
+# %% tags=["hide-input"]
 entry = store.get(ENTRIES, ENTRIES.key(example.name))
 texts = store.query(TEXTS, example.name)
-shown = [{"attribute": name, "value": escape(str(value)[:70])} for name, value in sorted(entry.items())]
-sealed = {f"text {item['part']}": volatile(item["c"].hex()[:40] + " ...") for item in texts}  # fresh nonces
+shown = [
+    {"attribute": name, "value": escape(str(value)[:70])}
+    for name, value in sorted(entry.items())
+]
+sealed = {
+    f"text {item['part']}": volatile(item["c"].hex()[:40] + " ...") for item in texts
+}  # fresh nonces
 shown += [{"attribute": name, "value": value} for name, value in sealed.items()]
 print("state:", state(entry), "| vector:", unpack(worker.read(example.name)).shape)
 caption = "What the tables hold: codes in the open, texts sealed"
-plain_table(pd.DataFrame(shown), name="context-store-entry", caption=caption, markup=["value"])
+plain_table(
+    pd.DataFrame(shown), name="context-store-entry", caption=caption, markup=["value"]
+)
 
 # %% [markdown]
 # ## Data
@@ -163,14 +207,24 @@ plain_table(pd.DataFrame(shown), name="context-store-entry", caption=caption, ma
 # the reply's length and the user's reaction give the time window. One event in a hundred is delivered twice and
 # neighbours change places.
 
-# %%
+# %% tags=["hide-input"]
 stream = interactions(seed=seed, count=interactions_played, follow_ups=follow_ups)
 chapter.use(interactions_use(stream, seed=seed, name="generated interactions"))
 rows = [
-    {"at": event.at, "code": str(event.code), "kind": event.kind, "text": (event.text or b"")[:48].decode()}
+    {
+        "at": event.at,
+        "code": str(event.code),
+        "kind": event.kind,
+        "text": (event.text or b"")[:48].decode(),
+    }
     for event in stream[0].events
 ]
-chapter.table(pd.DataFrame(rows), name="rows", caption="The events of the first interaction", digits=2)
+chapter.table(
+    pd.DataFrame(rows),
+    name="rows",
+    caption="The events of the first interaction",
+    digits=2,
+)
 
 # %% [markdown]
 # ## Experiment
@@ -182,17 +236,29 @@ chapter.table(pd.DataFrame(rows), name="rows", caption="The events of the first 
 
 # %%
 size_list = [int(size) for size in sizes.split(",")]
-costs = cost_table(sizes=size_list, count=interactions_played, follow_ups=follow_ups, seed=seed)
+costs = cost_table(
+    sizes=size_list, count=interactions_played, follow_ups=follow_ups, seed=seed
+)
+
+# %% tags=["hide-input"]
 for row in costs.to_dict("records"):
     name = f"{row['design']}-{row['context_bytes']}"
     for column in ("write_units", "read_units", "opens", "seals", "calls"):
         metric = f"cost/{column.replace('_', '-')}/{name}"
-        chapter.record(metric, row[column], unit="per interaction", n=interactions_played)
+        chapter.record(
+            metric, row[column], unit="per interaction", n=interactions_played
+        )
 
-# %%
-at_1000 = interactions(seed=seed, count=interactions_played, follow_ups=follow_ups, context_bytes=1000)
-wanted = np.mean([3 * one.follow_up for one in at_1000])  # three texts for each follow-up
-chapter.record("cost/opens-wanted", wanted, unit="per interaction", n=interactions_played)
+# %% tags=["hide-input"]
+at_1000 = interactions(
+    seed=seed, count=interactions_played, follow_ups=follow_ups, context_bytes=1000
+)
+wanted = np.mean(
+    [3 * one.follow_up for one in at_1000]
+)  # three texts for each follow-up
+chapter.record(
+    "cost/opens-wanted", wanted, unit="per interaction", n=interactions_played
+)
 for other in ("fat-entry", "sealed-attributes"):
     meets = crossover(costs, "two-tables", other)
     if meets is not None:
@@ -206,13 +272,27 @@ for other in ("fat-entry", "sealed-attributes"):
 
 # %%
 print(setting())
-outcomes = {name: rates(race(one, runs=interleavings, seed=seed)) for name, one in VARIANTS.items()}
-outcomes["killed"] = rates(race(VARIANTS["returned"], runs=interleavings, seed=seed, kill=0.1))
+outcomes = {
+    name: rates(race(one, runs=interleavings, seed=seed))
+    for name, one in VARIANTS.items()
+}
+outcomes["killed"] = rates(
+    race(VARIANTS["returned"], runs=interleavings, seed=seed, kill=0.1)
+)
+
+# %% tags=["hide-input"]
 for name, row in outcomes.items():
     for measure in ("missed", "doubled"):
-        chapter.record(f"race/{measure}/{name}", row[measure], unit="interleavings", n=row["wanted"])
+        chapter.record(
+            f"race/{measure}/{name}",
+            row[measure],
+            unit="interleavings",
+            n=row["wanted"],
+        )
 unready = outcomes["killed"]["wanted"] - outcomes["killed"]["ready"]
-_ = chapter.record("race/unready/killed", unready, unit="interleavings", n=outcomes["killed"]["wanted"])
+_ = chapter.record(
+    "race/unready/killed", unready, unit="interleavings", n=outcomes["killed"]["wanted"]
+)
 
 # %% [markdown]
 # Timing: the real pipeline (event source, bounded queue, writers, embedders, the recogniser's read with a deadline)
@@ -220,54 +300,92 @@ _ = chapter.record("race/unready/killed", unready, unit="interleavings", n=outco
 
 # %%
 timings = {
-    int(ms): simulate(seed=seed, count=interactions_played, embed_s=int(ms) / 1000, follow_ups=follow_ups)
+    int(ms): simulate(
+        seed=seed,
+        count=interactions_played,
+        embed_s=int(ms) / 1000,
+        follow_ups=follow_ups,
+    )
     for ms in embed_ms.split(",")
 }
+
+# %% tags=["hide-input"]
 for ms, timing in timings.items():
-    chapter.record(f"timing/hit-rate/embed-{ms}", timing.hit_rate, unit="share", items=timing.hits)
-    chapter.record(f"timing/embed-p99/embed-{ms}", timing.embed_p99_s, unit="s", n=timing.embeddings)
+    chapter.record(
+        f"timing/hit-rate/embed-{ms}", timing.hit_rate, unit="share", items=timing.hits
+    )
+    chapter.record(
+        f"timing/embed-p99/embed-{ms}",
+        timing.embed_p99_s,
+        unit="s",
+        n=timing.embeddings,
+    )
 first = next(iter(timings.values()))
-chapter.record("timing/embeddings-saved", 1 - first.embeddings / first.interactions, unit="share")
-chapter.record("timing/share-without-follow-up", 1 - len(first.hits) / first.interactions, unit="share")
-_ = chapter.record("timing/shortest-window", min(first.windows), unit="s", n=len(first.windows))
+chapter.record(
+    "timing/embeddings-saved", 1 - first.embeddings / first.interactions, unit="share"
+)
+chapter.record(
+    "timing/share-without-follow-up",
+    1 - len(first.hits) / first.interactions,
+    unit="share",
+)
+_ = chapter.record(
+    "timing/shortest-window", min(first.windows), unit="s", n=len(first.windows)
+)
 
 # %% [markdown]
 # Faults, and what is left after the time span:
 
 # %%
-faults = {name: count_faults(name, repetitions=repetitions, seed=seed) for name in SCENARIOS}
+faults = {
+    name: count_faults(name, repetitions=repetitions, seed=seed) for name in SCENARIOS
+}
+
+# %% tags=["hide-input"]
 chapter.record("fault/raised", sum(one.raised for one in faults.values()), unit="reads")
 chapter.record("fault/wrong", sum(one.wrong for one in faults.values()), unit="reads")
 unrepaired = sum(repetitions - faults[name].right for name in SURVIVED)
-chapter.record("fault/unrepaired", unrepaired, unit="reads", n=repetitions * len(SURVIVED))
+chapter.record(
+    "fault/unrepaired", unrepaired, unit="reads", n=repetitions * len(SURVIVED)
+)
 left = age(count=interactions_played, seed=seed)
 chapter.record("expiry/old-readable", left.old_readable, unit="vectors")
 chapter.record("expiry/old-left", left.left_after, unit="items", n=left.left_before)
-chapter.record("expiry/revived", left.revived, unit="codes and references", n=left.delivered_late)
-chapter.record("expiry/late-lost", left.late_expected - left.embedded_late, unit="vectors")
-_ = chapter.record("expiry/young-lost", left.young_expected - left.young_readable, unit="vectors")
+chapter.record(
+    "expiry/revived", left.revived, unit="codes and references", n=left.delivered_late
+)
+chapter.record(
+    "expiry/late-lost", left.late_expected - left.embedded_late, unit="vectors"
+)
+_ = chapter.record(
+    "expiry/young-lost", left.young_expected - left.young_readable, unit="vectors"
+)
 
 # %% [markdown]
 # The same random operations go to the embedded store and to its peers: answers, errors and capacity units are
 # compared one by one. moto reports units of its own kind and fails on comparisons of unlike types, so neither is
 # asked of it; dynalite knows no transactions.
 
-# %%
+# %% tags=["hide-input"]
 differing, stack = {}, ExitStack()
 folder = stack.enter_context(tempfile.TemporaryDirectory())
 
 
 def against(name, other, kinds, units=True):
     mine = SqliteStore(Path(folder, f"{name}.db"), durable="process")
-    found = compare(mine, other, np.random.default_rng(seed), operations, kinds=kinds, units=units)
+    found = compare(
+        mine, other, np.random.default_rng(seed), operations, kinds=kinds, units=units
+    )
     mine.close()
     differing[name] = len(found)
-    chapter.record(f"differential/differing/{name}", len(found), unit="answers", n=operations)
+    chapter.record(
+        f"differential/differing/{name}", len(found), unit="answers", n=operations
+    )
 
 
 against("memory", MemoryStore(), Operations(transactions=True))
 
-# %%
+# %% tags=["hide-input"]
 addresses = {}
 if servers != "none":
     addresses["dynalite"] = stack.enter_context(dynalite(repository_root()))
@@ -277,12 +395,14 @@ if servers != "none":
     with moto() as address:
         remote = DynamoStore(connect(address))
         remote.create([RANDOM])
-        against("moto", remote, Operations(clashes=False, transactions=True), units=False)
+        against(
+            "moto", remote, Operations(clashes=False, transactions=True), units=False
+        )
 
 # %% [markdown]
 # The capacity units above are our calculator's. Where a server reports units, they must be the same to the last one:
 
-# %%
+# %% tags=["hide-input"]
 gaps = {}
 for number, design in enumerate(("two-tables", "fat-entry", "sealed-attributes")):
     if "dynalite" not in addresses:
@@ -290,8 +410,13 @@ for number, design in enumerate(("two-tables", "fat-entry", "sealed-attributes")
     remote = DynamoStore(connect(addresses["dynalite"]), prefix=f"cost{number}-")
     remote.create(TABLES)
     part = interactions(seed=seed, count=40, follow_ups=follow_ups, context_bytes=3000)
-    ours, theirs = cost_of(design, part), cost_of(design, part, opened=lambda served=remote: served)
-    gaps[design] = abs(ours.write_units - theirs.write_units) + abs(ours.read_units - theirs.read_units)
+    ours, theirs = (
+        cost_of(design, part),
+        cost_of(design, part, opened=lambda served=remote: served),
+    )
+    gaps[design] = abs(ours.write_units - theirs.write_units) + abs(
+        ours.read_units - theirs.read_units
+    )
 if gaps:
     chapter.record("cost/unit-difference-to-server", max(gaps.values()), unit="units")
 
@@ -303,11 +428,15 @@ if gaps:
 # beside it, each on a core of its own where the system can do that. A first load warms it up and is not counted.
 # Machines that share their processors with others vary in speed, so the cell first times a fixed loop.
 
-# %%
+# %% tags=["hide-input"]
 stack.close()
-chapter.record("load/fixed-loop", load.fixed_loop_ms(), unit="ms of processor time", timing=True)
+chapter.record(
+    "load/fixed-loop", load.fixed_loop_ms(), unit="ms of processor time", timing=True
+)
 power = [float(rate) for rate in power_rates.split(",")]
-loads = load.embedded_loads(rate=load_rate, power_rates=power, seconds=load_seconds, seed=seed)
+loads = load.embedded_loads(
+    rate=load_rate, power_rates=power, seconds=load_seconds, seed=seed
+)
 if servers != "none":
     more = [float(rate) for rate in server_rates.split(",")]
     plain = [float(rate) for rate in boto3_rates.split(",")]
@@ -320,35 +449,48 @@ if servers != "none":
     )
     loads["dynamodb-protocol"] = loads[f"dynamodb-protocol-{server_rate:g}"]
 
-# %%
+# %% tags=["hide-input"]
 for name, one in loads.items():
-    chapter.record(f"load/rate/{name}", one.rate, unit="interactions/s", n=one.events, timing=True)
+    chapter.record(
+        f"load/rate/{name}", one.rate, unit="interactions/s", n=one.events, timing=True
+    )
     for level in ("p50", "p95", "p99"):
         value = getattr(one, f"{level}_ms")
-        chapter.record(f"load/{level}/{name}", value, unit="ms", n=one.events, timing=True)
+        chapter.record(
+            f"load/{level}/{name}", value, unit="ms", n=one.events, timing=True
+        )
     chapter.record(f"load/failures/{name}", one.failures, unit="events", n=one.events)
     cost = "ms of processor time per interaction"
     chapter.record(f"load/client-time/{name}", one.client_ms, unit=cost, timing=True)
     if not name.startswith("embedded"):
-        chapter.record(f"load/server-time/{name}", one.server_ms, unit=cost, timing=True)
+        chapter.record(
+            f"load/server-time/{name}", one.server_ms, unit=cost, timing=True
+        )
 
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
+chapter.forest_plot()
+
+# %% tags=["hide-input"]
 chapter.claims_table()
 
 # %% [markdown]
 # (context-store-c1)=
+# (context-store-k1)=
 # (context-store-c2)=
 # **What it costs.** The fat entry opens its content at every event; the two tables open only what a follow-up needs.
 # On writes the two tables *lose* for small contexts, since each text is an item of its own that costs at least one
 # unit, and win where the context is larger: the fat entry pays for its whole content with every event. The lines cross
 # at {result}`context-store:cost/crossover/fat-entry|.0f` bytes of context.
 
-# %%
+# %% tags=["hide-input"]
 chapter.table(
-    costs, name="costs", caption="Means an interaction, by design and size of the context list", digits=2
+    costs,
+    name="costs",
+    caption="Means an interaction, by design and size of the context list",
+    digits=2,
 )
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels of lines on logarithmic axes: write units and read units an interaction against the size of the context, four designs."}, "figure": {"caption": "Capacity units an interaction against the size of the context list.", "name": "fig-context-store-cost"}}
@@ -359,122 +501,205 @@ with figure_style():
             part = costs[costs.design == name]
             axes.plot(part.context_bytes, part[column], marker=marker, label=name)
         label = f"{column.replace('_', ' ')} per interaction"
-        axes.set(xscale="log", yscale="symlog", xlabel="context list, bytes", ylabel=label)
+        axes.set(
+            xscale="log", yscale="symlog", xlabel="context list, bytes", ylabel=label
+        )
     panels[0].legend()
     figure.tight_layout()
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Lines of decryptions an interaction against the share of follow-ups: rising from zero for the two tables, flat near four for the fat entry."}, "figure": {"caption": "Decryptions an interaction against the share of follow-ups.", "name": "fig-context-store-opens"}}
 shares = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5)
-streams = [interactions(seed=seed, count=interactions_played // 2, follow_ups=share) for share in shares]
+streams = [
+    interactions(seed=seed, count=interactions_played // 2, follow_ups=share)
+    for share in shares
+]
 with figure_style():
     figure, axes = plt.subplots(figsize=(6, 3))
     for name, marker in zip(("two-tables", "fat-entry"), "os", strict=True):
-        axes.plot(shares, [cost_of(name, part).opens for part in streams], marker=marker, label=name)
+        axes.plot(
+            shares,
+            [cost_of(name, part).opens for part in streams],
+            marker=marker,
+            label=name,
+        )
     axes.set(
-        xlabel="share of interactions with a follow-up", ylabel="decryptions per interaction", ylim=(0, None)
+        xlabel="share of interactions with a follow-up",
+        ylabel="decryptions per interaction",
+        ylim=(0, None),
     )
     axes.legend()
 
 # %% [markdown]
-# (context-store-c3)=
+# (context-store-k2)=
 # **Races.** Deciding on the returned image, with a conditional claim, neither misses nor doubles. A *consistent* read
 # after the write is as safe, for one more call and its read units; an eventual read misses. Without the claim, two
 # workers that both see a complete entry both embed. With workers killed at random between calls, doubles are
 # repeated work after a death, not wrong results; the table shows how many vectors are ready in the end. One bound remains
 # without deaths: an embedding that takes longer than its lease may be made twice, and the last owner's mark counts.
 
-# %%
+# %% tags=["hide-input"]
 race_table = pd.DataFrame(outcomes).T.reset_index(names="way to decide")
-chapter.table(race_table, name="races", caption="Random interleavings by what a worker decides on", digits=0)
+chapter.table(
+    race_table,
+    name="races",
+    caption="Random interleavings by what a worker decides on",
+    digits=0,
+)
 
 # %% [markdown]
 # (context-store-c4)=
-# (context-store-c5)=
+# (context-store-k3)=
+# (context-store-k4)=
 # **Time.** The shortest window is that of the shortest reply,
 # {result}`context-store:timing/shortest-window|.2f` s. An embedding that is quicker hides; with slower ones the hit rate falls
 # along the distribution of windows, and queueing for embedders adds to it. C4 calls a median of 200 ms quick; its 99th
-# percentile is {result}`context-store:timing/embed-p99/embed-200|.2f` s. C5 compares what is saved with the share of interactions
+# percentile is {result}`context-store:timing/embed-p99/embed-200|.2f` s. K4 compares what is saved with the share of interactions
 # without a follow-up.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Line of the hit rate against the median embedding time, near one up to about a second, then falling."}, "figure": {"caption": "Share of follow-ups whose vector was there, against the median embedding time; the dotted line is the shortest window.", "name": "fig-context-store-hits"}}
 with figure_style():
     figure, axes = plt.subplots(figsize=(6, 3))
     axes.plot(
-        list(timings), [one.hit_rate for one in timings.values()], marker="o", color=palette("default")[0]
+        list(timings),
+        [one.hit_rate for one in timings.values()],
+        marker="o",
+        color=palette("default")[0],
     )
     axes.axvline(1000 * min(first.windows), color="black", linestyle=":")
-    axes.set(xscale="log", xlabel="median embedding time, ms", ylabel="hit rate", ylim=(0, 1.05))
+    axes.set(
+        xscale="log",
+        xlabel="median embedding time, ms",
+        ylabel="hit rate",
+        ylim=(0, 1.05),
+    )
 
 # %% [markdown]
-# (context-store-c6)=
-# (context-store-c7)=
+# (context-store-k5)=
+# (context-store-k6)=
 # **Faults.** Each row repeats one fault. *Right* means the vector of all texts; only where the context list may come too late
 # or get lost, the column *list optional*, may it be missing. *Nothing* is recognition without context. No fault may raise an
-# error at the recogniser, of whatever type, or hand it a wrong vector. C7 counts what can be read after the time span, and
+# error at the recogniser, of whatever type, or hand it a wrong vector. K6 counts what can be read after the time span, and
 # what the sweeper leaves. Half of the old interactions get their last event once more after it: *revived* counts the codes
 # and references from before that their entries then hold. Those that get all events again must have a vector again.
 
-# %%
+# %% tags=["hide-input"]
 optional = {name: "yes" if name in MAY_LACK_THE_LIST else "" for name in faults}
 fault_table = pd.DataFrame(
-    [{"fault": name, **vars(one), "list optional": optional[name]} for name, one in faults.items()]
+    [
+        {"fault": name, **vars(one), "list optional": optional[name]}
+        for name, one in faults.items()
+    ]
 )
-chapter.table(fault_table, name="faults", caption="What the recogniser gets, by fault", digits=0)
+chapter.table(
+    fault_table, name="faults", caption="What the recogniser gets, by fault", digits=0
+)
 
-# %%
+# %% tags=["hide-input"]
 leftovers = pd.DataFrame(
-    [{"after the time span": name.replace("_", " "), "count": value} for name, value in vars(left).items()]
+    [
+        {"after the time span": name.replace("_", " "), "count": value}
+        for name, value in vars(left).items()
+    ]
 )
-chapter.table(leftovers, name="expiry", caption="Old and young interactions after the time span", digits=0)
+chapter.table(
+    leftovers,
+    name="expiry",
+    caption="Old and young interactions after the time span",
+    digits=0,
+)
 
 # %% [markdown]
-# (context-store-c8)=
+# (context-store-k7)=
 # **Load.** The bars are this project's: interactions a second, and milliseconds from an event's being due to its being
 # written. This run's loads, at the rates of this profile:
 
-# %%
-columns = {"rate": "interactions/s", "p50_ms": "p50, ms", "p95_ms": "p95, ms", "p99_ms": "p99, ms"}
-columns |= {"client_ms": "client, ms/interaction", "server_ms": "server, ms/interaction"}
+# %% tags=["hide-input"]
+columns = {
+    "rate": "interactions/s",
+    "p50_ms": "p50, ms",
+    "p95_ms": "p95, ms",
+    "p99_ms": "p99, ms",
+}
+columns |= {
+    "client_ms": "client, ms/interaction",
+    "server_ms": "server, ms/interaction",
+}
 columns |= {"failures": "failures"}
-own = {name: one for name, one in loads.items() if name != "dynamodb-protocol"}  # it is there with its rate
+own = {
+    name: one for name, one in loads.items() if name != "dynamodb-protocol"
+}  # it is there with its rate
 rows = [
-    {"load": name, **{shown: volatile(f"{getattr(one, field):.1f}") for field, shown in columns.items()}}
+    {
+        "load": name,
+        **{
+            shown: volatile(f"{getattr(one, field):.1f}")
+            for field, shown in columns.items()
+        },
+    }
     for name, one in own.items()
 ]
 caption, timed = "This run's bounded loads in real time", list(columns.values())
-plain_table(pd.DataFrame(rows), name="context-store-load", caption=caption, markup=timed)
+plain_table(
+    pd.DataFrame(rows), name="context-store-load", caption=caption, markup=timed
+)
 
 # %% [markdown]
 # The recorded loads: the embedded store with commits that survive a *killed process* or a *loss of power*, and the server
 # by two kinds of the same client, with *quick* calls and *boto3's own*.
 
-# %%
+# %% tags=["hide-input"]
 kinds = {"embedded": "killed process", "embedded-power": "loss of power"}
 kinds |= {"dynamodb-protocol": "quick calls", "boto3": "boto3's own calls"}
 offered = {"embedded": [""], "embedded-power": ["-1000", "-2000", "-3050"]}
-offered |= {"dynamodb-protocol": ["-100", "-200", "-305", "-400", "-500"], "boto3": ["-100", "-200"]}
+offered |= {
+    "dynamodb-protocol": ["-100", "-200", "-305", "-400", "-500"],
+    "boto3": ["-100", "-200"],
+}
 measures = ("rate", "p50", "p95", "p99", "client-time", "server-time")
 kept = []
-for kind, name in [(kind, kind + rate) for kind, rates_of in offered.items() for rate in rates_of]:
-    there = measures[:-1] if kind.startswith("embedded") else measures  # no server behind the embedded store
+for kind, name in [
+    (kind, kind + rate) for kind, rates_of in offered.items() for rate in rates_of
+]:
+    there = (
+        measures[:-1] if kind.startswith("embedded") else measures
+    )  # no server behind the embedded store
     found = {measure: chapter.recorded(f"load/{measure}/{name}") for measure in there}
     if found["rate"] is not None:
         shown = {measure: one.mean for measure, one in found.items()}
         kept.append({"kind": kind, "load": kinds[kind], **shown})
 recorded = pd.DataFrame(kept, columns=["kind", "load", *measures])
-shown = recorded.drop(columns="kind").rename(columns=dict(zip(measures, columns.values(), strict=False)))
-chapter.table(shown, name="recorded-load", caption="Recorded loads, means over seeds", digits=1)
+shown = recorded.drop(columns="kind").rename(
+    columns=dict(zip(measures, columns.values(), strict=False))
+)
+chapter.table(
+    shown, name="recorded-load", caption="Recorded loads, means over seeds", digits=1
+)
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels, embedded store and server: lines of the median and 99th percentile wait in milliseconds against interactions a second, for two kinds of durability and two kinds of client."}, "figure": {"caption": "Wait of an event against the rate that was reached, recorded runs: solid the 99th percentile, dashed the median; dotted lines are the bars.", "name": "fig-context-store-load"}}
 with figure_style():
     figure, panels = plt.subplots(1, 2, figsize=(8.4, 3.4), sharey=True)
     for axes, part, bar in zip(
-        panels, (("embedded", "embedded-power"), tuple(kinds)[2:]), (3000, 300), strict=True
+        panels,
+        (("embedded", "embedded-power"), tuple(kinds)[2:]),
+        (3000, 300),
+        strict=True,
     ):
         for number, kind in enumerate(part):
             line, colour = recorded[recorded.kind == kind], palette("default")[number]
-            axes.plot(line["rate"], line["p99"], marker="os"[number], color=colour, label=kinds[kind])
-            axes.plot(line["rate"], line["p50"], marker="os"[number], color=colour, linestyle="--")
+            axes.plot(
+                line["rate"],
+                line["p99"],
+                marker="os"[number],
+                color=colour,
+                label=kinds[kind],
+            )
+            axes.plot(
+                line["rate"],
+                line["p50"],
+                marker="os"[number],
+                color=colour,
+                linestyle="--",
+            )
         axes.axhline(50, color="black", linestyle=":")
         axes.axvline(bar, color="black", linestyle=":")
         axes.set(xlabel="interactions a second", yscale="log")
@@ -495,11 +720,10 @@ with figure_style():
 # Flushed to disk at every commit, the embedded store has a 99th percentile of
 # {result}`context-store:load/p99/embedded-power-1000|.0f`, {result}`context-store:load/p99/embedded-power-2000|.0f` and
 # {result}`context-store:load/p99/embedded-power-3050|.0f` ms at a thousand, two thousand and 3,050 interactions a second. The
-# verdict goes by means over the seeds: the 99th percentile is {result}`context-store:load/p99/dynamodb-protocol|.0f` ms
+# bars must be met in every seed: the mean 99th percentile is {result}`context-store:load/p99/dynamodb-protocol|.0f` ms
 # ({interval}`context-store:load/p99/dynamodb-protocol|.0f`) through dynalite and
 # {result}`context-store:load/p99/embedded|.0f` ms ({interval}`context-store:load/p99/embedded|.0f`) embedded; the bar is
-# 50 ms. It asks nothing of their intervals: where one reaches beyond the bar, a further run may well be above it, and the
-# verdict then says no more than that the mean is below.
+# 50 ms. Where an interval reaches beyond the bar, a further run may well be above it.
 #
 # **What had made waits long.** In an earlier record of this chapter both percentiles were far above the bar, and the page
 # could not say why. Older and newer code run in turn, and profiles of both sides, then showed four causes, none of them in
@@ -520,14 +744,22 @@ with figure_style():
 # met the machine in a slow spell.
 
 # %% [markdown]
-# (context-store-c9)=
+# (context-store-k8)=
 # **Servers.** Answers that differ from the embedded store's, over the same random operations:
 
-# %%
+# %% tags=["hide-input"]
 peers = pd.DataFrame(
-    [{"peer": name, "operations": operations, "differing": count} for name, count in differing.items()]
+    [
+        {"peer": name, "operations": operations, "differing": count}
+        for name, count in differing.items()
+    ]
 )
-chapter.table(peers, name="peers", caption="The embedded store beside its peers, this run", digits=0)
+chapter.table(
+    peers,
+    name="peers",
+    caption="The embedded store beside its peers, this run",
+    digits=0,
+)
 
 # %% [markdown]
 # ## Ablations and controls
@@ -538,30 +770,65 @@ chapter.table(peers, name="peers", caption="The embedded store beside its peers,
 # full, the writers wait for the embedder and the source for the writers; the table shows how far that went in this run.
 # Counted as *lost* are events that were not written and embeddings that were not made.
 
-# %%
-silent = cost_of("two-tables", interactions(seed=seed, count=interactions_played, follow_ups=0.0))
-chapter.record("control/opens", silent.opens, unit="per interaction", n=interactions_played)
-chapter.record("control/embeddings", silent.embeddings, unit="per interaction", n=interactions_played)
+# %% tags=["hide-input"]
+silent = cost_of(
+    "two-tables", interactions(seed=seed, count=interactions_played, follow_ups=0.0)
+)
+chapter.record(
+    "control/opens", silent.opens, unit="per interaction", n=interactions_played
+)
+chapter.record(
+    "control/embeddings",
+    silent.embeddings,
+    unit="per interaction",
+    n=interactions_played,
+)
 given = {"seed": seed, "count": interactions_played, "follow_ups": follow_ups}
 early = simulate(embed_s=next(iter(timings)) / 1000, trigger_early=True, **given)
 slow = simulate(embed_s=2.0, rate=20.0, embedders=1, queue=4, **given)
 for name, one in (("waiting", first), ("early", early)):
     share = one.embeddings / one.interactions
-    chapter.record(f"ablation/embeddings/{name}", share, unit="per interaction", n=one.interactions)
-    chapter.record(f"ablation/hit-rate/{name}", one.hit_rate, unit="share", n=len(one.hits))
+    chapter.record(
+        f"ablation/embeddings/{name}", share, unit="per interaction", n=one.interactions
+    )
+    chapter.record(
+        f"ablation/hit-rate/{name}", one.hit_rate, unit="share", n=len(one.hits)
+    )
 
-# %%
+# %% tags=["hide-input"]
 unmade = len(slow.hits) - slow.embeddings
-chapter.record("control/slow-embedder-hit-rate", slow.hit_rate, unit="share", n=len(slow.hits))
-chapter.record("control/slow-embedder-lost", slow.lost + unmade, unit="events and embeddings")
+chapter.record(
+    "control/slow-embedder-hit-rate", slow.hit_rate, unit="share", n=len(slow.hits)
+)
+chapter.record(
+    "control/slow-embedder-lost", slow.lost + unmade, unit="events and embeddings"
+)
 chapter.record("control/slow-embedder-longest-queue", slow.longest_queue, unit="events")
-chapter.record("control/slow-embedder-longest-claims", slow.longest_claims, unit="claims")
+chapter.record(
+    "control/slow-embedder-longest-claims", slow.longest_claims, unit="claims"
+)
 chapter.record("control/slow-embedder-longest-wait", slow.longest_wait_s, unit="s")
-rows = [{"setting": "no follow-ups", "embeddings": f"{silent.embeddings * interactions_played:.0f}"}]
-for name, one in (("waiting", first), ("early", early), ("slow embedder, short queues", slow)):
-    row = {"setting": name, "embeddings": str(one.embeddings), "hit rate": f"{one.hit_rate:.3f}"}
+rows = [
+    {
+        "setting": "no follow-ups",
+        "embeddings": f"{silent.embeddings * interactions_played:.0f}",
+    }
+]
+for name, one in (
+    ("waiting", first),
+    ("early", early),
+    ("slow embedder, short queues", slow),
+):
+    row = {
+        "setting": name,
+        "embeddings": str(one.embeddings),
+        "hit rate": f"{one.hit_rate:.3f}",
+    }
     row |= {"longest queue": f"{one.longest_queue} events, {one.longest_claims} claims"}
-    row |= {"longest wait, s": f"{one.longest_wait_s:.2f}", "lost": f"{one.lost + (one is slow) * unmade}"}
+    row |= {
+        "longest wait, s": f"{one.longest_wait_s:.2f}",
+        "lost": f"{one.lost + (one is slow) * unmade}",
+    }
     rows.append(row)
 controls = pd.DataFrame(rows).fillna("-")
 chapter.table(controls, name="controls", caption="Controls and ablation", digits=0)
@@ -596,16 +863,16 @@ chapter.table(controls, name="controls", caption="Controls and ablation", digits
 #   less than writers with a share of the interactions each.
 # - *Claims and criteria were written after trials*: about fifteen load trials, and trial runs of the cost, race and timing
 #   experiments on generated streams, had been seen. They shaped the rates, the queues, the batches and the lag of the
-#   simulated replica, which C3's share of missed triggers depends on. Seed 1 was run once before its sources were final
+#   simulated replica, which K2's share of missed triggers depends on. Seed 1 was run once before its sources were final
 #   and looked at. The offered rates were then set nearer to the bars (3,050 and 305 interactions a second, before 3,200
 #   and 320).
-# - *Criteria were made stricter after the first record*, with the same verdicts there: in C3, C4, C6, C7 and C9 one test that
-#   fails decides by itself, and C4 compares all seven times and holds one against the shortest window. The store was mended
+# - *Criteria were made stricter after the first record*, with the same verdicts there, and most claims became checks (K1 to K8)
+#   after the third: they are properties of our own code. The store was mended
 #   at the same time (late events begin a new entry, leases are renewed, damaged items are refused) and recorded again; it
-#   had become slower, and C8 went from *reproduced* to *partly reproduced*. Its criteria are unchanged.
-# - *The record is the third.* The causes named under C8 were looked for because the second record missed the bars. A run of the
+#   had become slower, and missed two bars of K7, which are unchanged.
+# - *The record is the third.* The causes named under *Load* were looked for because the second record missed the bars. A run of the
 #   same three seeds with every change but the server's larger heap came before it: rates were met, the embedded store was
-#   just below the bar, dynalite's 99th percentile a quarter above it. It is not kept. In this record C8 is *reproduced* again.
+#   just below the bar, dynalite's 99th percentile a quarter above it. It is not kept. In this record the bars are met again.
 #
 # ## Adapt it
 #
@@ -621,7 +888,11 @@ mine = TwoTables(MemoryStore(), keys, clock, my_embedder)
 for event in example.events:
     drive(mine.steps(event))
 shape = unpack(mine.read(example.name)).shape
-print("pass" if shape == (3, 8) else f"not yet: three texts and eight features give (3, 8), not {shape}")
+print(
+    "pass"
+    if shape == (3, 8)
+    else f"not yet: three texts and eight features give (3, 8), not {shape}"
+)
 
 # %% [markdown]
 # :::{admonition} Hint
@@ -632,7 +903,10 @@ print("pass" if shape == (3, 8) else f"not yet: three texts and eight features g
 
 # %% tags=["solution", "hide-cell"]
 def my_embedder(texts):
-    rows = [[text.count(letter.encode()) for letter in "aeioulnr"] for text in texts.values()]
+    rows = [
+        [text.count(letter.encode()) for letter in "aeioulnr"]
+        for text in texts.values()
+    ]
     return pack(np.array(rows, dtype=np.float16))
 
 
@@ -640,7 +914,11 @@ mine = TwoTables(MemoryStore(), keys, clock, my_embedder)
 for event in example.events:
     drive(mine.steps(event))
 shape = unpack(mine.read(example.name)).shape
-print("pass" if shape == (3, 8) else f"not yet: three texts and eight features give (3, 8), not {shape}")
+print(
+    "pass"
+    if shape == (3, 8)
+    else f"not yet: three texts and eight features give (3, 8), not {shape}"
+)
 
 # %% [markdown]
 # **Exercise 2.** From which size of the context list, to the nearest hundred bytes, do the two tables need fewer write units
@@ -648,9 +926,16 @@ print("pass" if shape == (3, 8) else f"not yet: three texts and eight features g
 
 # %% tags=["exercise"]
 my_size = 300
-pair = {name: interactions(seed=7, count=200, context_bytes=my_size) for name in ("two-tables", "fat-entry")}
+pair = {
+    name: interactions(seed=7, count=200, context_bytes=my_size)
+    for name in ("two-tables", "fat-entry")
+}
 units = {name: cost_of(name, part).write_units for name, part in pair.items()}
-print("pass" if units["two-tables"] < units["fat-entry"] and my_size <= 2000 else f"not yet: {units}")
+print(
+    "pass"
+    if units["two-tables"] < units["fat-entry"] and my_size <= 2000
+    else f"not yet: {units}"
+)
 
 # %% [markdown]
 # :::{admonition} Hint
@@ -660,9 +945,16 @@ print("pass" if units["two-tables"] < units["fat-entry"] and my_size <= 2000 els
 
 # %% tags=["solution", "hide-cell"]
 my_size = 1900
-pair = {name: interactions(seed=7, count=200, context_bytes=my_size) for name in ("two-tables", "fat-entry")}
+pair = {
+    name: interactions(seed=7, count=200, context_bytes=my_size)
+    for name in ("two-tables", "fat-entry")
+}
 units = {name: cost_of(name, part).write_units for name, part in pair.items()}
-print("pass" if units["two-tables"] < units["fat-entry"] and my_size <= 2000 else f"not yet: {units}")
+print(
+    "pass"
+    if units["two-tables"] < units["fat-entry"] and my_size <= 2000
+    else f"not yet: {units}"
+)
 
 # %% [markdown]
 # **Exercise 3.** A worker claims an embedding and dies. Choose the lease so that another worker can finish it two seconds
@@ -693,6 +985,17 @@ dying.claim(example.name, "dying.1")
 time.now += 2
 recovered = recover(TwoTables(shelf, keys, time, hashed_trigrams, "heir"))
 print("pass" if recovered == 1 else "not yet: the lease still holds")
+
+# %% [markdown]
+# ## What did we learn?
+#
+# Two small ideas carry the design: write the text before the reference, and decide on the entry that the write itself returns.
+# With them, no interleaving that we tried missed or doubled an embedding, without a lock and without a read.
+# Privacy is then nearly free: an interaction opens {result}`context-store:cost/opens/two-tables-1000|.2f` texts, against
+# {result}`context-store:cost/opens/fat-entry-1000|.1f` openings of one fat entry, at the price of dearer writes for contexts below
+# {result}`context-store:cost/crossover/fat-entry|.0f` bytes. The time to compute in is the time that the assistant speaks, and its
+# shortest reply, {result}`context-store:timing/shortest-window|.1f` s, sets the bound. The tail of the waits was decided by
+# parsers, collectors and checkpoints, not by the protocol.
 
 # %% tags=["hide-input"]
 chapter.finish()

@@ -21,7 +21,13 @@
 # when the user changes the subject. Three families are built here side by side: attention inside the network
 # (the combiner of CATT {cite}`chang2021catt`, contextual adapters {cite}`sathyendra2022adapters`, carry-over
 # {cite}`wei2021carryover`), a bonus during the search (shallow fusion {cite}`wang2023kmp`), and rescoring.
-#
+
+# %% tags=["remove-input"]
+from echobook.report.chapter import Chapter
+
+Chapter("contextual-asr").verdict_box()
+
+# %% [markdown]
 # :::{important}
 # No deployed model is described in full by its authors. We read the article and the papers on CATT, on adapters,
 # on dialogue acts {cite}`chang2023dialog` and on trie-based biasing {cite}`le2021contextualized` in full, and of
@@ -53,6 +59,12 @@ from IPython.display import Audio, display
 
 from echobook.data.deep_bias import load_deep_bias
 from echobook.data.fetch import fetch
+from echobook.papers.contextual_asr.baselines import (
+    Rescorer,
+    choices,
+    rescored,
+    train_rescorer,
+)
 from echobook.papers.contextual_asr.context import Context
 from echobook.papers.contextual_asr.evaluation import (
     comparison,
@@ -66,12 +78,20 @@ from echobook.papers.contextual_asr.experiment import (
     Bench,
     Sizes,
     build_world,
-    load_vocabulary,
     train_recogniser,
 )
 from echobook.papers.contextual_asr.guidance import attention_targets
-from echobook.papers.contextual_asr.parts import Adapter, CarryOver, Combiner, ContextAttention
-from echobook.papers.contextual_asr.rescoring import Rescorer, choices, rescored, train_rescorer
+from echobook.papers.contextual_asr.material import (
+    load_vocabulary,
+    previous_words,
+    wrong_lists,
+)
+from echobook.papers.contextual_asr.parts import (
+    Adapter,
+    CarryOver,
+    Combiner,
+    ContextAttention,
+)
 from echobook.papers.contextual_asr.serving import (
     SetClock,
     embedder,
@@ -81,8 +101,6 @@ from echobook.papers.contextual_asr.serving import (
     recognise_stored,
 )
 from echobook.papers.contextual_asr.training import ALL_KINDS, Listing
-from echobook.papers.contextual_asr.turns import previous_words, wrong_lists
-from echobook.report.chapter import Chapter
 from echobook.report.display import volatile
 from echobook.report.errors import ReportError
 from echobook.report.figures import figure_style
@@ -91,7 +109,11 @@ from echobook.report.tables import table as plain_table
 from echobook.speech.biasing.catalogues import catalogue
 from echobook.speech.biasing.fusion import fusion_table
 from echobook.speech.biasing.phonemes import CLASSES, classes_of, join_words, spelled
-from echobook.speech.biasing.scorer import biased_word_errors, count_biased_errors, total_biased
+from echobook.speech.biasing.scorer import (
+    biased_word_errors,
+    count_biased_errors,
+    total_biased,
+)
 from echobook.speech.biasing.search import SearchSettings
 from echobook.speech.training import TrainingSettings
 from echobook.store.memory import MemoryStore
@@ -99,11 +121,11 @@ from echobook.store.protocol import TwoTables, drive
 from echobook.store.sealing import KeyRing
 from echobook.store.vectors import read_within
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "hide-input"]
 profile: str = "default"  # smoke, default, public or paper
 seed: int = 0  # of names, voices, noise, weights and lists
 corpus: str = "embedded"  # "embedded" or "public" words and names
-test_voices: str = "espeak"  # "espeak" (voices not heard in training) or "flite" (another synthesiser)
+test_voices: str = "espeak"  # "espeak" (other voices) or "flite" (another synthesiser)
 other_voices: str = "none"  # "flite" speaks the test once more; "none" does not
 snr_db: float = 15.0  # signal-to-noise ratio of the test turns, dB
 base_turns: int = 600  # turns that train the recogniser
@@ -114,7 +136,7 @@ general_turns: int = 32  # test turns that mean none
 first_turns: int = 16  # test turns of each sort that open a dialogue
 base_steps: int = 300  # of 32 turns each
 context_steps: int = 60  # of 32 turns each
-context_rate: float = 6e-3  # peak learning rate of what is trained on the frozen recogniser
+context_rate: float = 6e-3  # peak learning rate of parts on the frozen recogniser
 rescoring_steps: int = 40  # of 16 lists each
 rows: int = 20  # entries listed in the main comparison
 follow_up_rows: int = 5  # entries listed in a dialogue
@@ -126,12 +148,12 @@ early_acts: bool = False  # whether acts are joined to the features, too
 embed_medians: str = "0.5,2,4"  # median times to embed a context, s
 
 # %% tags=["hide-input"]
-names = "corpus test_voices other_voices snr_db base_turns adapt_turns dev_turns entity_turns general_turns first_turns"
-names += " base_steps context_steps context_rate rescoring_steps rows follow_up_rows sizes snrs bonuses prior_weights"
+names = "corpus test_voices other_voices snr_db base_turns adapt_turns dev_turns"
+names += " entity_turns general_turns first_turns base_steps context_steps context_rate"
+names += " rescoring_steps rows follow_up_rows sizes snrs bonuses prior_weights"
 names += " early_acts embed_medians"
 settings = {name: globals()[name] for name in names.split()}
 chapter = Chapter("contextual-asr", profile=profile, seed=seed, parameters=settings)
-chapter.verdict_box()
 
 # %% [markdown]
 # ## Method
@@ -193,26 +215,44 @@ show_source(attention_targets)
 bauer = classes_of(["B", "AW", "ER"])
 power = classes_of(["P", "AW", "ER"])
 matcher = fusion_table([bauer], CLASSES)
-heard = {"bauer": bauer, "bau": bauer[:2], "power": power, "power bauer": join_words([power, bauer])}
+heard = {
+    "bauer": bauer,
+    "bau": bauer[:2],
+    "power": power,
+    "power bauer": join_words([power, bauer]),
+}
+
+# %% tags=["hide-input"]
 worked = [
     {"heard": text, "phonemes": spelled(labels), "bonus": matcher.run(labels)}
     for text, labels in heard.items()
 ]
-chapter.table(pd.DataFrame(worked), name="fusion", caption="Bonus in phonemes when bauer is listed", digits=0)
+chapter.table(
+    pd.DataFrame(worked),
+    name="fusion",
+    caption="Bonus in phonemes when bauer is listed",
+    digits=0,
+)
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram: audio to encoder to joiner to search; catalogue to context encoder to two adapters, which add to encoder and predictor; the catalogue also feeds fusion at the search."}, "figure": {"caption": "Where context enters. Shaded parts are trained on a frozen recogniser; fusion needs no training.", "name": "fig-contextual-asr-parts"}}
-places = "audio 0 2;encoder 1 2;adapter 2 2;joiner 3 1;search 4 1;labels 0 0;predictor 1 0;adapter. 2 0"
-places += ";catalogue 0 1;context 1 1"
-boxes = {name: (int(x), int(y)) for name, x, y in (row.split() for row in places.split(";"))}
-arrows = "audio encoder,encoder adapter,adapter joiner,joiner search,labels predictor,predictor adapter."
-arrows += ",adapter. joiner,catalogue context,context adapter,context adapter."
+places = "audio 0 2;encoder 1 2;adapter 2 2;joiner 3 1;search 4 1;labels 0 0"
+places += ";predictor 1 0;adapter. 2 0;catalogue 0 1;context 1 1"
+boxes = {
+    name: (int(x), int(y)) for name, x, y in (row.split() for row in places.split(";"))
+}
+arrows = "audio encoder,encoder adapter,adapter joiner,joiner search,labels predictor"
+arrows += ",predictor adapter.,adapter. joiner,catalogue context,context adapter"
+arrows += ",context adapter."
 with figure_style():
     figure, axes = plt.subplots(figsize=(7.5, 2.8))
     for start, end in (pair.split() for pair in arrows.split(",")):
         style = {"arrowstyle": "->", "shrinkA": 28, "shrinkB": 26, "color": "0.35"}
         axes.annotate("", boxes[end], boxes[start], arrowprops=style)
     for name, place in boxes.items():
-        shade = {"boxstyle": "round", "fc": "0.8" if name[:3] in ("ada", "con") else "white"}
+        shade = {
+            "boxstyle": "round",
+            "fc": "0.8" if name[:3] in ("ada", "con") else "white",
+        }
         axes.text(*place, name.strip("."), ha="center", va="center", bbox=shade)
     axes.set(xlim=(-0.4, 4.4), ylim=(-0.4, 2.4))
     axes.axis("off")
@@ -232,26 +272,35 @@ with figure_style():
 # test spoken once more by flite, another synthesiser with voices built from recordings; where the Debian package
 # `flite` is missing, that profile refuses to run.
 
-# %%
+# %% tags=["hide-input"]
 start = time.process_time()
 vocabulary, uses = load_vocabulary(corpus, seed=seed)
-size = Sizes(base_turns, adapt_turns, dev_turns, entity_turns, general_turns, first_turns)
+size = Sizes(
+    base_turns, adapt_turns, dev_turns, entity_turns, general_turns, first_turns
+)
 voices = {"test_voices": test_voices, "other_voices": other_voices}
 world = build_world(vocabulary, uses, size, **voices, snr_db=snr_db, seed=seed)
 for use in world.uses:
     chapter.use(use)
-chapter.record("world/seconds", time.process_time() - start, unit="CPU seconds", timing=True)
+chapter.record(
+    "world/seconds", time.process_time() - start, unit="CPU seconds", timing=True
+)
 turns = world.turns("test")
 
-# %%
+# %% tags=["hide-input"]
 counts = {"words": len(vocabulary.lexicon.words), "common": len(vocabulary.common)}
-counts |= {f"entries, {split}": len(entries) for split, entries in vocabulary.entries.items()}
+counts |= {
+    f"entries, {split}": len(entries) for split, entries in vocabulary.entries.items()
+}
 counts |= {"homophones left out": vocabulary.homophones}
 chapter.table(
-    pd.DataFrame(counts.items(), columns=["what", "count"]), name="vocabulary", caption="Vocabulary", digits=0
+    pd.DataFrame(counts.items(), columns=["what", "count"]),
+    name="vocabulary",
+    caption="Vocabulary",
+    digits=0,
 )
 
-# %%
+# %% tags=["hide-input"]
 shown = [*turns[:4], *turns[-4:]]
 look = [
     {
@@ -262,13 +311,15 @@ look = [
     for t in shown
 ]
 chapter.table(
-    pd.DataFrame(look), name="turns", caption="Four entity turns and four general turns of the test"
+    pd.DataFrame(look),
+    name="turns",
+    caption="Four entity turns and four general turns of the test",
 )
 
 # %% [markdown]
 # One test turn to listen to, before the noise is added:
 
-# %%
+# %% tags=["hide-input"]
 Audio(world.material["test"].audio[0].numpy(), rate=8000)
 
 # %% [markdown]
@@ -278,22 +329,37 @@ Audio(world.material["test"].audio[0].numpy(), rate=8000)
 # on turns with other names. In these the truth is left out one time in ten, so that a model must listen. The default profile
 # trains for a few steps only: all of this runs, and fusion shows what context is worth, but adapters learn little.
 
-# %%
+# %% tags=["hide-input"]
 start = time.process_time()
-base_plan = TrainingSettings(steps=base_steps, peak_rate=3e-3, warmup=100, evaluate_every=150, seed=seed)
+base_plan = TrainingSettings(
+    steps=base_steps, peak_rate=3e-3, warmup=100, evaluate_every=150, seed=seed
+)
 base = train_recogniser(world, base_plan)
-brisk = {"peak_rate": context_rate, "warmup": max(1, context_steps // 7), "evaluate_every": 80}
+brisk = {
+    "peak_rate": context_rate,
+    "warmup": max(1, context_steps // 7),
+    "evaluate_every": 80,
+}
 plan = TrainingSettings(steps=context_steps, **brisk, seed=seed)
-slower = {name: replace(plan, peak_rate=rate) for name, rate in {"catt": 1e-3, "fine-tuned": 3e-3}.items()}
+slower = {
+    name: replace(plan, peak_rate=rate)
+    for name, rate in {"catt": 1e-3, "fine-tuned": 3e-3}.items()
+}
 grid = tuple(sorted({2, 5, min(20, rows), rows}))
 bench = Bench(world, base, plan, grid)
-chapter.record("base/seconds", time.process_time() - start, unit="CPU seconds", timing=True)
+chapter.record(
+    "base/seconds", time.process_time() - start, unit="CPU seconds", timing=True
+)
 _ = chapter.count_parameters("recogniser", sum(p.numel() for p in base.parameters()))
 
 # %%
 start = time.process_time()
 both = ("encoder", "predictor")
-models = {"none": bench.plain, "enc": bench.trained(["encoder"]), "pred": bench.trained(["predictor"])}
+models = {
+    "none": bench.plain,
+    "enc": bench.trained(["encoder"]),
+    "pred": bench.trained(["predictor"]),
+}
 models |= {"enc-pred": bench.trained(both), "joint": bench.trained(["joint"])}
 models["no-null"] = bench.trained(both, null_row=False)
 models["no-types"] = bench.trained(both, kinds=False)
@@ -301,17 +367,30 @@ models["no-alike"] = bench.trained(both, listing=Listing(rows=grid, alike=0.0))
 models["random"] = bench.trained(both, listing=Listing(rows=grid, scrambled=True))
 
 # %%
-models["catt-audio"] = bench.trained(["encoder"], kind=Combiner, frozen=False, settings=slower["catt"])
-models["catt-both"] = bench.trained(both, kind=Combiner, frozen=False, settings=slower["catt"])
+models["catt-audio"] = bench.trained(
+    ["encoder"], kind=Combiner, frozen=False, settings=slower["catt"]
+)
+models["catt-both"] = bench.trained(
+    both, kind=Combiner, frozen=False, settings=slower["catt"]
+)
 models["carry-over"] = bench.trained(["encoder"], kind=CarryOver)
 models["fine-tuned"] = bench.trained([], frozen=False, settings=slower["fine-tuned"])
 models["acts"] = bench.trained([], acts=["late"])
 by_act = Listing(rows=grid, by_act=True)
 models["guided"] = bench.trained(["encoder"], acts=["late"], listing=by_act)
 if early_acts:
-    models["guided-early-late"] = bench.trained(["encoder"], acts=["early", "late"], listing=by_act)
-chapter.record("context/seconds", time.process_time() - start, unit="CPU seconds", timing=True)
-added = [*models["enc-pred"].parts.parameters(), *models["enc-pred"].context.parameters()]
+    models["guided-early-late"] = bench.trained(
+        ["encoder"], acts=["early", "late"], listing=by_act
+    )
+
+# %% tags=["hide-input"]
+chapter.record(
+    "context/seconds", time.process_time() - start, unit="CPU seconds", timing=True
+)
+added = [
+    *models["enc-pred"].parts.parameters(),
+    *models["enc-pred"].context.parameters(),
+]
 _ = chapter.count_parameters("adapters", sum(p.numel() for p in added))
 
 # %% [markdown]
@@ -319,8 +398,17 @@ _ = chapter.count_parameters("adapters", sum(p.numel() for p in added))
 # priors, without context, and then the bonus of shallow fusion, once alone and once on top of the adapter.
 
 
-# %%
-def hear(name, split="test", *, lists=None, fused=None, bonus=0.0, heard=None, part=slice(None)):
+# %% tags=["hide-input"]
+def hear(
+    name,
+    split="test",
+    *,
+    lists=None,
+    fused=None,
+    bonus=0.0,
+    heard=None,
+    part=slice(None),
+):
     """Recognise a split, or a part of it, with one model."""
     model = models[name]
     search = SearchSettings(cap=2, lm_weight=prior_weight, fusion_weight=bonus)
@@ -331,11 +419,14 @@ def hear(name, split="test", *, lists=None, fused=None, bonus=0.0, heard=None, p
 
 def chosen(weights, wrong_at):
     """The weight with the fewest wrong development turns; of equals the first."""
-    wrong = {weight: np.mean(wrong_at(weight).wrong) for weight in map(float, weights.split(","))}
+    wrong = {
+        weight: np.mean(wrong_at(weight).wrong)
+        for weight in map(float, weights.split(","))
+    }
     return min(wrong, key=wrong.get)
 
 
-# %%
+# %% tags=["hide-input"]
 heard_dev = bench.heard("dev")
 
 
@@ -346,21 +437,27 @@ def at_prior(weight):
 
 
 prior_weight = chosen(prior_weights, at_prior)
-_ = chapter.record("search/prior-weight", prior_weight, unit="weight of log priors", n=dev_turns)
+_ = chapter.record(
+    "search/prior-weight", prior_weight, unit="weight of log priors", n=dev_turns
+)
 
-# %%
+# %% tags=["hide-input"]
 dev_lists = bench.lists("dev", rows, seed=seed)
 tuned = {}
 for name in ("none", "enc-pred"):
     options = {"lists": None if name == "none" else dev_lists, "fused": dev_lists}
-    tuned[name] = chosen(bonuses, lambda weight, n=name, o=options: hear(n, "dev", bonus=weight, **o))
-    chapter.record(f"fusion/bonus/{name}", tuned[name], unit="nats per phoneme", n=dev_turns)
+    tuned[name] = chosen(
+        bonuses, lambda weight, n=name, o=options: hear(n, "dev", bonus=weight, **o)
+    )
+    chapter.record(
+        f"fusion/bonus/{name}", tuned[name], unit="nats per phoneme", n=dev_turns
+    )
 
 # %% [markdown]
 # Carry-over attends to the assistant's words and not to a list; rescoring learns from lists of candidates.
 
 
-# %%
+# %% tags=["hide-input"]
 def carried(split):
     """Recognise with the words of the last reply."""
     replies_of = [previous_words(turn, vocabulary) for turn in world.turns(split)]
@@ -370,13 +467,17 @@ def carried(split):
 def listed(result):
     """Candidates with what was said before and what is right."""
     own = result.turns
-    return choices(result.candidates, [t.assistant.split() for t in own], [t.text for t in own])
+    return choices(
+        result.candidates, [t.assistant.split() for t in own], [t.text for t in own]
+    )
 
 
-# %%
+# %% tags=["hide-input"]
 torch.manual_seed(seed)
 rescorer = Rescorer(CLASSES)
-again = TrainingSettings(steps=rescoring_steps, batch_size=16, peak_rate=3e-3, warmup=20, seed=seed)
+again = TrainingSettings(
+    steps=rescoring_steps, batch_size=16, peak_rate=3e-3, warmup=20, seed=seed
+)
 some = slice(None, None, max(1, adapt_turns // 600))  # enough to learn from
 lessons = listed(hear("none", "adapt", part=some))
 if any(choice.right is not None and len(choice.candidates) > 1 for choice in lessons):
@@ -384,10 +485,19 @@ if any(choice.right is not None and len(choice.candidates) > 1 for choice in les
 else:
     print("no list of candidates holds its reference: the rescorer stays untrained")
 
-# %%
+# %% tags=["hide-input"]
 lists = bench.lists("test", rows, seed=1000 + seed)
 found = {"none": hear("none")}
-for name in ["enc", "pred", "enc-pred", "joint", "no-null", "no-types", "no-alike", "random"]:
+for name in [
+    "enc",
+    "pred",
+    "enc-pred",
+    "joint",
+    "no-null",
+    "no-types",
+    "no-alike",
+    "random",
+]:
     found[name] = hear(name, lists=lists)
 found |= {name: hear(name, lists=lists) for name in ("catt-audio", "catt-both")}
 found |= {"fine-tuned": hear("fine-tuned"), "carry-over": carried("test")}
@@ -396,20 +506,33 @@ for name, first_pass in {"rescoring": "none", "enc-pred-rescoring": "enc-pred"}.
     found[name] = outcome(turns, order)
 found["fusion"] = hear("none", fused=lists, bonus=tuned["none"])
 for name in ("enc-pred", "catt-both"):
-    found[f"{name}-fusion"] = hear(name, lists=lists, fused=lists, bonus=tuned["enc-pred"])
+    found[f"{name}-fusion"] = hear(
+        name, lists=lists, fused=lists, bonus=tuned["enc-pred"]
+    )
 
-# %%
-trapped = np.array([t.truth is None and bool(vocabulary.alike("test", t.word)) for t in turns])
+# %% tags=["hide-input"]
+trapped = np.array(
+    [t.truth is None and bool(vocabulary.alike("test", t.word)) for t in turns]
+)
 for name, result in found.items():
-    chapter.record(f"names/wer/{name}", **with_items(result.part(entity=True)), unit="WER")
-    chapter.record(f"general/wer/{name}", **with_items(result.part(entity=False)), unit="WER")
-    chapter.record(f"names/b-wer/{name}", result.biased.rate, unit="B-WER", n=result.biased.words)
+    chapter.record(
+        f"names/wer/{name}", **with_items(result.part(entity=True)), unit="WER"
+    )
+    chapter.record(
+        f"general/wer/{name}", **with_items(result.part(entity=False)), unit="WER"
+    )
+    chapter.record(
+        f"names/b-wer/{name}", result.biased.rate, unit="B-WER", n=result.biased.words
+    )
     share = np.mean(np.asarray(result.wrong)[trapped])
-    chapter.record(f"traps/turn-error/{name}", share, unit="share of turns", n=int(trapped.sum()))
+    chapter.record(
+        f"traps/turn-error/{name}", share, unit="share of turns", n=int(trapped.sum())
+    )
 
-# %%
+# %% tags=["hide-input"]
 gain = {
-    name: 1 - error_rate(r, entity=True) / error_rate(found["none"], entity=True) for name, r in found.items()
+    name: 1 - error_rate(r, entity=True) / error_rate(found["none"], entity=True)
+    for name, r in found.items()
 }
 general = {name: error_rate(result, entity=False) for name, result in found.items()}
 harm = {name: rate - general["none"] for name, rate in general.items()}
@@ -417,17 +540,27 @@ for name in found:
     chapter.record(f"names/reduction/{name}", gain[name], unit="relative WER reduction")
     chapter.record(f"general/degradation/{name}", harm[name], unit="WER difference")
 
-# %%
+# %% tags=["hide-input"]
 limit = 3 * max(harm["enc-pred"], 0.0)
 excess = {name: harm[name] - limit for name in ("no-null", "fine-tuned")}
-chapter.record("no-bias/excess-over-three-times", excess["no-null"], unit="WER difference")
-chapter.record("fine-tuning/excess-over-three-times", excess["fine-tuned"], unit="WER difference")
+chapter.record(
+    "no-bias/excess-over-three-times", excess["no-null"], unit="WER difference"
+)
+chapter.record(
+    "fine-tuning/excess-over-three-times", excess["fine-tuned"], unit="WER difference"
+)
 content = gain["enc-pred"] / 3 - gain["random"]
-_ = chapter.record("content/third-of-gain-less-random-gain", content, unit="relative WER reduction")
+_ = chapter.record(
+    "content/third-of-gain-less-random-gain", content, unit="relative WER reduction"
+)
 
 # %% [markdown]
 # ## Results
-#
+
+# %% tags=["hide-input"]
+chapter.forest_plot()
+
+# %% [markdown]
 # (contextual-asr-c2)=
 # (contextual-asr-c3)=
 # (contextual-asr-c4)=
@@ -435,9 +568,9 @@ _ = chapter.record("content/third-of-gain-less-random-gain", content, unit="rela
 # **The comparison.** *Names* are entity turns, *general* are turns that mean nothing listed, *entity words* are the
 # words of the entry alone. Every method sees the same lists; carry-over and rescoring see the assistant's last reply.
 
-# %%
-order = "none fusion enc pred enc-pred joint enc-pred-fusion catt-audio catt-both catt-both-fusion"
-order += " carry-over rescoring enc-pred-rescoring"
+# %% tags=["hide-input"]
+order = "none fusion enc pred enc-pred joint enc-pred-fusion catt-audio catt-both"
+order += " catt-both-fusion carry-over rescoring enc-pred-rescoring"
 frame = comparison(found, order.split())
 chapter.table(frame, name="comparison", caption="Word error rates of the test turns")
 
@@ -455,18 +588,28 @@ chapter.table(frame, name="comparison", caption="Word error rates of the test tu
 # (contextual-asr-c1)=
 # **Follow-up turns.** In a dialogue few entries are listed. A turn is wrong when any word of it is.
 
-# %%
+# %% tags=["hide-input"]
 few = bench.lists("test", follow_up_rows, seed=2000 + seed)
-replies = {"none": found["none"], "carry-over": found["carry-over"], "enc-pred": hear("enc-pred", lists=few)}
+replies = {
+    "none": found["none"],
+    "carry-over": found["carry-over"],
+    "enc-pred": hear("enc-pred", lists=few),
+}
 replies["fusion"] = hear("none", fused=few, bonus=tuned["none"])
-replies["enc-pred-fusion"] = hear("enc-pred", lists=few, fused=few, bonus=tuned["enc-pred"])
+replies["enc-pred-fusion"] = hear(
+    "enc-pred", lists=few, fused=few, bonus=tuned["enc-pred"]
+)
 for name, result in replies.items():
     wrong_turns = {"value": np.mean(result.wrong), "items": result.wrong}
     chapter.record(f"follow-up/turn-error/{name}", **wrong_turns, unit="share of turns")
     fewer = 1 - np.mean(result.wrong) / np.mean(replies["none"].wrong)
-    chapter.record(f"follow-up/reduction/{name}", fewer, unit="relative reduction of turn errors")
+    chapter.record(
+        f"follow-up/reduction/{name}", fewer, unit="relative reduction of turn errors"
+    )
 chapter.table(
-    comparison(replies, list(replies)), name="follow-up", caption="Follow-up turns, few entries listed"
+    comparison(replies, list(replies)),
+    name="follow-up",
+    caption="Follow-up turns, few entries listed",
 )
 
 # %% [markdown]
@@ -474,27 +617,31 @@ chapter.table(
 # recorded seeds. Theirs is of a deployed service and counts errors of its own kind; ours counts turns.
 
 
-# %%
+# %% tags=["hide-input"]
 def beside(name):
     """This build's and the recorded reduction of one method."""
     now = 1 - np.mean(replies[name].wrong) / np.mean(replies["none"].wrong)
     kept = chapter.recorded(f"follow-up/reduction/{name}")
     figures = (None, None, None) if kept is None else (kept.mean, kept.low, kept.high)
-    return {"system": name, "this build": now} | dict(zip(("recorded", "low", "high"), figures, strict=True))
+    return {"system": name, "this build": now} | dict(
+        zip(("recorded", "low", "high"), figures, strict=True)
+    )
 
 
-article = next(claim.printed for claim in chapter.claims.claims if claim.id == "C1")
+article = chapter.claims.finding("C1").printed
 printed = {"system": "the article", "recorded": -article.value}
 frame = pd.DataFrame([printed, *(beside(name) for name in replies if name != "none")])
 chapter.table(
-    frame, name="beside", caption="Relative reduction of errors in follow-up turns (the article: almost)"
+    frame,
+    name="beside",
+    caption="Relative reduction of errors in follow-up turns (the article: almost)",
 )
 
 # %% [markdown]
 # (contextual-asr-c7)=
 # **The size of the list.** In training lists have at most a hundred entries (public profile); here they grow to a thousand.
 
-# %%
+# %% tags=["hide-input"]
 counts_listed = sorted({rows, *(int(k) for k in sizes.split(","))})
 grown, named = {}, slice(entity_turns)
 for k in counts_listed:
@@ -504,23 +651,37 @@ for k in counts_listed:
     options = {"lists": own, "fused": own, "bonus": tuned["enc-pred"]}
     grown["enc-pred-fusion", k] = hear("enc-pred", **options, part=named)
 for (name, k), result in grown.items():
-    chapter.record(f"size/wer/{name}-{k}", **with_items(result.part(entity=True)), unit="WER")
+    chapter.record(
+        f"size/wer/{name}-{k}", **with_items(result.part(entity=True)), unit="WER"
+    )
 
 
-# %%
+# %% tags=["hide-input"]
 curve = {key: error_rate(result, entity=True) for key, result in grown.items()}
-loss = {name: curve[name, counts_listed[-1]] - curve[name, rows] for name in ("fusion", "enc-pred")}
+loss = {
+    name: curve[name, counts_listed[-1]] - curve[name, rows]
+    for name in ("fusion", "enc-pred")
+}
 for name, value in loss.items():
     chapter.record(f"size/loss/{name}", value, unit="WER difference")
 _ = chapter.record(
-    "size/excess-over-twice", loss["fusion"] - 2 * max(loss["enc-pred"], 0.0), unit="WER difference"
+    "size/excess-over-twice",
+    loss["fusion"] - 2 * max(loss["enc-pred"], 0.0),
+    unit="WER difference",
 )
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Lines of the word error rate on names against the number of listed entries for fusion, adapters and both."}, "figure": {"caption": "Names: word error rate against the number of entries listed (logarithmic); the dotted line is no context.", "name": "fig-contextual-asr-size"}}
 with figure_style():
     figure, axes = plt.subplots(figsize=(6.5, 3.2))
-    for name, marker in zip(("fusion", "enc-pred", "enc-pred-fusion"), "os^", strict=True):
-        axes.plot(counts_listed, [curve[name, k] for k in counts_listed], marker=marker, label=name)
+    for name, marker in zip(
+        ("fusion", "enc-pred", "enc-pred-fusion"), "os^", strict=True
+    ):
+        axes.plot(
+            counts_listed,
+            [curve[name, k] for k in counts_listed],
+            marker=marker,
+            label=name,
+        )
     axes.axhline(error_rate(found["none"], entity=True), color="0.4", linestyle=":")
     axes.set(xscale="log", xlabel="entries listed", ylabel="word error rate")
     axes.set_xticks(counts_listed, labels=[str(k) for k in counts_listed], minor=False)
@@ -537,23 +698,39 @@ with figure_style():
 
 # %% [markdown]
 # (contextual-asr-c10)=
+# (contextual-asr-k2)=
 # **Late and wrong context.** Context that is not ready when the user speaks is not used: for adapters on the frozen
 # recogniser no part runs then, and the result is the recogniser's own to the last bit. Wrong context is the list of another dialogue: recorded, the share
 # of wrong turns is {result}`contextual-asr:wrong/turn-error/enc-pred|.2f` with it and
 # {result}`contextual-asr:follow-up/turn-error/none|.2f` without any, so it does some harm.
 
-# %%
+# %% tags=["hide-input"]
 part = models["enc-pred"]
 example = bench.encodings["test"][0]
 labels = torch.tensor([example.labels])
-ends = torch.tensor([len(example.features)]), labels, torch.tensor([len(example.labels)])
-late = [m.loss_of_encodings(example.features[None], *ends, m.prepare(None)) for m in (part, models["none"])]
-same = [a == b for a, b in zip(hear("enc-pred").candidates, found["none"].candidates, strict=True)]
+ends = (
+    torch.tensor([len(example.features)]),
+    labels,
+    torch.tensor([len(example.labels)]),
+)
+late = [
+    m.loss_of_encodings(example.features[None], *ends, m.prepare(None))
+    for m in (part, models["none"])
+]
+same = [
+    a == b
+    for a, b in zip(hear("enc-pred").candidates, found["none"].candidates, strict=True)
+]
 gap = max(abs(float(late[0] - late[1])), 1.0 - np.mean(same))
-chapter.record("late/largest-difference", gap, unit="nats, or share of turns", n=len(same))
+chapter.record(
+    "late/largest-difference", gap, unit="nats, or share of turns", n=len(same)
+)
 astray = hear("enc-pred", lists=wrong_lists(few, turns))
 _ = chapter.record(
-    "wrong/turn-error/enc-pred", np.mean(astray.wrong), unit="share of turns", items=astray.wrong
+    "wrong/turn-error/enc-pred",
+    np.mean(astray.wrong),
+    unit="share of turns",
+    items=astray.wrong,
 )
 
 # %% [markdown]
@@ -562,10 +739,12 @@ _ = chapter.record(
 # ready, and read again after it.
 
 
-# %%
+# %% tags=["hide-input"]
 def store_of(model, clock):
     """The two tables in memory, with a worker that embeds for a model."""
-    return TwoTables(MemoryStore(), KeyRing.generate(), clock, embedder(model, vocabulary))
+    return TwoTables(
+        MemoryStore(), KeyRing.generate(), clock, embedder(model, vocabulary)
+    )
 
 
 design = store_of(part, SetClock())
@@ -576,19 +755,30 @@ ways = {"before the last event": read_within(lambda: design.read("turn-1"), 0.0)
 drive(design.steps(last))
 ways["after it"] = read_within(lambda: design.read("turn-1"), 0.0)
 
-# %%
+# %% tags=["hide-input"]
 search = SearchSettings(cap=2, lm_weight=prior_weight)
 heard_one = bench.heard()[0]
-answers = {w: recognise_stored(part, vocabulary, heard_one, search, data) for w, data in ways.items()}
+answers = {
+    w: recognise_stored(part, vocabulary, heard_one, search, data)
+    for w, data in ways.items()
+}
 texts = {way: [c.text for c in answer] for way, answer in answers.items()}
-stored_late = texts["before the last event"] == [c.text for c in found["none"].candidates[0]]
+stored_late = texts["before the last event"] == [
+    c.text for c in found["none"].candidates[0]
+]
 chapter.record("store/late-is-the-baseline", stored_late, unit="truth value", n=1)
 rows_of = [
-    {"read": way, "bytes": len(data or b""), "best texts": ", ".join(texts[way][:2]) or "nothing"}
+    {
+        "read": way,
+        "bytes": len(data or b""),
+        "best texts": ", ".join(texts[way][:2]) or "nothing",
+    }
     for way, data in ways.items()
 ]
 frame = pd.DataFrame(rows_of)
-chapter.table(frame, name="store", caption="One turn, read before and after the last event")
+chapter.table(
+    frame, name="store", caption="One turn, read before and after the last event"
+)
 
 # %% [markdown]
 # Then every turn of the test, on a clock that is set: embedding takes a log-normal time, and the user answers when
@@ -598,19 +788,30 @@ chapter.table(frame, name="store", caption="One turn, read before and after the 
 # %%
 show_source(read_turns)
 
-# %%
+# %% tags=["hide-input"]
 late_at = {}
 for median in map(float, embed_medians.split(",")):
     clock = SetClock()
-    answers = read_turns(store_of(part, clock), clock, turns, few, median_s=median, seed=seed)
-    served = recognise_all_stored(part, vocabulary, turns, bench.heard(), search, answers)
-    late_at[median] = np.mean([answer is None for answer in answers]), np.mean(served.wrong)
+    answers = read_turns(
+        store_of(part, clock), clock, turns, few, median_s=median, seed=seed
+    )
+    served = recognise_all_stored(
+        part, vocabulary, turns, bench.heard(), search, answers
+    )
+    late_at[median] = (
+        np.mean([answer is None for answer in answers]),
+        np.mean(served.wrong),
+    )
     for name, value in zip(("late", "turn-error"), late_at[median], strict=True):
         figure = f"lateness/{name}/median-{round(1000 * median)}-ms"
         chapter.record(figure, value, unit="share of turns", n=len(turns))
 rows_of = [(median, *shares) for median, shares in late_at.items()]
-frame = pd.DataFrame(rows_of, columns=["embedding, median s", "turns late", "turns wrong"])
-chapter.table(frame, name="lateness", caption="Turn errors against lateness, through the store")
+frame = pd.DataFrame(
+    rows_of, columns=["embedding, median s", "turns late", "turns wrong"]
+)
+chapter.table(
+    frame, name="lateness", caption="Turn errors against lateness, through the store"
+)
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Line of the share of wrong turns against the share of turns whose context came late, with dotted lines for context always in time and for no context."}, "figure": {"caption": "What a slow store costs: turns wrong against turns whose context is late. Dotted: always in time, and never.", "name": "fig-contextual-asr-lateness"}}
 with figure_style():
@@ -618,7 +819,9 @@ with figure_style():
     axes.plot(*zip(*late_at.values(), strict=True), marker="o")
     for name in ("enc-pred", "none"):
         axes.axhline(np.mean(replies[name].wrong), color="0.4", linestyle=":")
-    axes.set(xlabel="share of turns whose context is late", ylabel="share of turns wrong")
+    axes.set(
+        xlabel="share of turns whose context is late", ylabel="share of turns wrong"
+    )
 
 # %% [markdown]
 # (contextual-asr-c16)=
@@ -629,39 +832,52 @@ with figure_style():
 # reads the whole list. A first turn has the default act, which leaves the list whole.
 
 
-# %%
+# %% tags=["hide-input"]
 def act_conditions(split):
     """Recognise a split under each condition of the acts."""
     whole = lists if split == "test" else bench.lists(split, rows, seed=4000 + seed)
     chosen_lists = bench.selected(split, whole)
     result = {name: hear(name, split) for name in ("none", "acts")}
-    result |= {"enc": hear("enc", split, lists=whole), "guided-all": hear("guided", split, lists=whole)}
+    result |= {
+        "enc": hear("enc", split, lists=whole),
+        "guided-all": hear("guided", split, lists=whole),
+    }
     result["enc-selected"] = hear("enc", split, lists=chosen_lists)
     for name in [n for n in ("guided", "guided-early-late") if n in models]:
         result[name] = hear(name, split, lists=chosen_lists)
     return result
 
 
-# %%
+# %% tags=["hide-input"]
 acted = {"follow-up": act_conditions("test"), "first": act_conditions("first")}
 worth = {}
 for sort, results in acted.items():
     none = error_rate(results["none"], entity=True)
     for name, result in results.items():
-        chapter.record(f"acts/{sort}/{name}", **with_items(result.part(entity=True)), unit="WER")
-        chapter.record(f"acts/{sort}-general/{name}", error_rate(result, entity=False), unit="WER")
+        chapter.record(
+            f"acts/{sort}/{name}", **with_items(result.part(entity=True)), unit="WER"
+        )
+        chapter.record(
+            f"acts/{sort}-general/{name}", error_rate(result, entity=False), unit="WER"
+        )
         worth[sort, name] = 1 - error_rate(result, entity=True) / none
 
-# %%
+# %% tags=["hide-input"]
 above = {key: worth[key] - worth[key[0], "enc"] for key in worth}
-best = "guided-early-late" if early_acts else "guided"  # the published best form, where it is trained
+# the published best form, where it is trained
+best = "guided-early-late" if early_acts else "guided"
 more = above["follow-up", best] - above["first", best]
 chapter.record("acts/follow-up-less-first", more, unit="relative WER reduction")
 little = above["follow-up", best] / 2 - above["follow-up", "enc-selected"]
 chapter.record("acts/half-gain-less-selection", little, unit="relative WER reduction")
-tables = [comparison(results, list(results)).assign(turns=sort) for sort, results in acted.items()]
+tables = [
+    comparison(results, list(results)).assign(turns=sort)
+    for sort, results in acted.items()
+]
 frame = pd.concat(tables)[["turns", "method", "names", "general", "names, relative"]]
-chapter.table(frame, name="acts", caption="Dialogue acts: word error rates by sort of turn")
+chapter.table(
+    frame, name="acts", caption="Dialogue acts: word error rates by sort of turn"
+)
 
 # %% [markdown]
 # Recorded: in follow-ups the word error rate on names goes from {result}`contextual-asr:acts/follow-up/enc|.2f` with the
@@ -672,15 +888,22 @@ chapter.table(frame, name="acts", caption="Dialogue acts: word error rates by so
 # follow-ups comes from the choice of the list.
 
 # %% [markdown]
-# (contextual-asr-c15)=
+# (contextual-asr-k1)=
 # **The scorer.** B-WER counts words of a list apart from all others. The published scorer's figures for three
 # systems on LibriSpeech come with the hypotheses; ours must give each of them. By hand first, then (public profile) theirs:
 
 # %%
-by_hand = count_biased_errors("call meg bauer now", "call meg power now please", {"meg", "bauer"})
-print({name: f"{counts.errors} of {counts.words}" for name, counts in by_hand._asdict().items()})
+by_hand = count_biased_errors(
+    "call meg bauer now", "call meg power now please", {"meg", "bauer"}
+)
+print(
+    {
+        name: f"{counts.errors} of {counts.words}"
+        for name, counts in by_hand._asdict().items()
+    }
+)
 
-# %%
+# %% tags=["hide-input"]
 if corpus == "public":
     stored = load_deep_bias(fetch("fbai_deep_bias"))
     chapter.use(stored.use)
@@ -688,16 +911,21 @@ if corpus == "public":
     gaps = []
     for system, published in stored.published.items():
         texts = [stored.hypotheses[system][name] for name in stored.references]
-        errors = biased_word_errors([r.text for r in said], texts, [r.biased for r in said])
+        errors = biased_word_errors(
+            [r.text for r in said], texts, [r.biased for r in said]
+        )
         ours = zip(("WER", "U-WER", "B-WER"), total_biased(errors), strict=True)
         gaps += [abs(100 * counts.rate - published[kind].rate) for kind, counts in ours]
-    chapter.record("scorer/largest-difference", max(gaps), unit="percentage points", n=len(gaps))
+    chapter.record(
+        "scorer/largest-difference", max(gaps), unit="percentage points", n=len(gaps)
+    )
 
 # %% [markdown]
 # ## Ablations and controls
 #
 # (contextual-asr-c5)=
 # (contextual-asr-c6)=
+# (contextual-asr-c6b)=
 # (contextual-asr-c8)=
 # **What the adapter needs.** *no-null*: without the `<no_bias>` row. *random*: trained with lists of random phonemes, so
 # that it can learn nothing from content, and without guidance, which would only teach it to look away. *no-types*, *no-alike*: without the vector of the kind, without sound-alikes in
@@ -706,19 +934,33 @@ if corpus == "public":
 # with the adapter, {result}`contextual-asr:general/wer/no-null|.2f` with the adapter that has no such row,
 # {result}`contextual-asr:general/wer/fine-tuned|.2f` fine-tuned.
 
-# %%
-ablations = ["none", "enc-pred", "no-null", "random", "no-types", "no-alike", "fine-tuned"]
-chapter.table(comparison(found, ablations), name="ablations", caption="Ablations of the adapter")
+# %% tags=["hide-input"]
+ablations = [
+    "none",
+    "enc-pred",
+    "no-null",
+    "random",
+    "no-types",
+    "no-alike",
+    "fine-tuned",
+]
+chapter.table(
+    comparison(found, ablations), name="ablations", caption="Ablations of the adapter"
+)
 
 # %% [markdown]
 # **Traps.** The user says a common word one phoneme away from a name of the test. Context that wins here is context
 # that was copied, not heard.
 
-# %%
+# %% tags=["hide-input"]
 methods = ["none", "fusion", "enc-pred", "enc-pred-fusion", "no-null"]
 tricky = {name: np.mean(np.asarray(found[name].wrong)[trapped]) for name in methods}
 frame = pd.DataFrame(tricky.items(), columns=["method", "turns wrong"])
-chapter.table(frame, name="traps", caption=f"Turn errors on {int(trapped.sum())} turns that are traps")
+chapter.table(
+    frame,
+    name="traps",
+    caption=f"Turn errors on {int(trapped.sum())} turns that are traps",
+)
 
 # %% [markdown]
 # **Noise.** Is context worth more where less is heard? Recorded: at fifteen decibels fusion takes the word error rate on
@@ -726,16 +968,32 @@ chapter.table(frame, name="traps", caption=f"Turn errors on {int(trapped.sum())}
 # from {result}`contextual-asr:noise/wer/none-5-db|.2f` to {result}`contextual-asr:noise/wer/fusion-5-db|.2f`. One
 # reason may be that fusion can only pick what is still among the candidates.
 
-# %%
-options = {"none": {}, "enc-pred": {"lists": lists}, "fusion": {"fused": lists, "bonus": tuned["none"]}}
+# %% tags=["hide-input"]
+options = {
+    "none": {},
+    "enc-pred": {"lists": lists},
+    "fusion": {"fused": lists, "bonus": tuned["none"]},
+}
 curves = []
 for level in sorted({snr_db, *map(float, snrs.split(","))}):
-    again_heard = bench.heard() if level == snr_db else bench.noisy_heard(level, seed=seed)
+    again_heard = (
+        bench.heard() if level == snr_db else bench.noisy_heard(level, seed=seed)
+    )
     for name, option in options.items():
         result = hear(name if name in models else "none", heard=again_heard, **option)
-        chapter.record(f"noise/wer/{name}-{round(level)}-db", error_rate(result, entity=True), unit="WER")
-        curves.append({"SNR, dB": level, "method": name, "names": error_rate(result, entity=True)})
-frame = pd.DataFrame(curves).pivot(index="SNR, dB", columns="method", values="names").reset_index()
+        chapter.record(
+            f"noise/wer/{name}-{round(level)}-db",
+            error_rate(result, entity=True),
+            unit="WER",
+        )
+        curves.append(
+            {"SNR, dB": level, "method": name, "names": error_rate(result, entity=True)}
+        )
+frame = (
+    pd.DataFrame(curves)
+    .pivot(index="SNR, dB", columns="method", values="names")
+    .reset_index()
+)
 chapter.table(frame, name="noise", caption="Word error rate on names against noise")
 
 # %% [markdown]
@@ -744,15 +1002,26 @@ chapter.table(frame, name="noise", caption="Word error rate on names against noi
 # {result}`contextual-asr:other-voices/names/none|.2f` without context and
 # {result}`contextual-asr:other-voices/names/fusion|.2f` with fusion.
 
-# %%
+# %% tags=["hide-input"]
 if other_voices == "flite":
-    elsewhere = {"none": hear("none", "other"), "enc-pred": hear("enc-pred", "other", lists=lists)}
+    elsewhere = {
+        "none": hear("none", "other"),
+        "enc-pred": hear("enc-pred", "other", lists=lists),
+    }
     elsewhere["fusion"] = hear("none", "other", fused=lists, bonus=tuned["none"])
     for name, result in elsewhere.items():
-        chapter.record(f"other-voices/names/{name}", error_rate(result, entity=True), unit="WER")
-        chapter.record(f"other-voices/general/{name}", error_rate(result, entity=False), unit="WER")
+        chapter.record(
+            f"other-voices/names/{name}", error_rate(result, entity=True), unit="WER"
+        )
+        chapter.record(
+            f"other-voices/general/{name}", error_rate(result, entity=False), unit="WER"
+        )
     frame = comparison(elsewhere, list(elsewhere))
-    display(chapter.table(frame, name="other-voices", caption="The same turns in flite's voices"))
+    display(
+        chapter.table(
+            frame, name="other-voices", caption="The same turns in flite's voices"
+        )
+    )
 
 # %% [markdown]
 # **Cost.** A list is encoded once per turn, before the user speaks, and kept. What is left in the turn is one
@@ -761,7 +1030,7 @@ if other_voices == "flite":
 # {result}`contextual-asr:cost/real-time/1000|.3f` with a thousand entries.
 
 
-# %%
+# %% tags=["hide-input"]
 def cpu_ms(work, repeats=5):
     """Median CPU time of a call in milliseconds."""
     spent = []
@@ -778,28 +1047,36 @@ def search_one(ready):
     return search_batch(part, vocabulary, [example.features], search, ready, None)
 
 
-# %%
+# %% tags=["hide-input"]
 costs = []
 frames = len(example.features)
 for k in sorted({1, *counts_listed}):
-    one = catalogue([bench.lists("test", k, seed=seed)[0]], vocabulary.labels, ALL_KINDS)
+    one = catalogue(
+        [bench.lists("test", k, seed=seed)[0]], vocabulary.labels, ALL_KINDS
+    )
     with torch.no_grad():
         ready = part.prepare(one)
     spent = {"list, ms": cpu_ms(lambda one=one: part.prepare(one))}
-    whole = cpu_ms(lambda ready=ready: part.apply_part("encoder", example.features[None], ready))
+    whole = cpu_ms(
+        lambda ready=ready: part.apply_part("encoder", example.features[None], ready)
+    )
     spent["frame, ms"] = whole / frames
-    spent["whole turn"] = cpu_ms(lambda ready=ready: search_one(ready), 3) / (40 * frames)
+    spent["whole turn"] = cpu_ms(lambda ready=ready: search_one(ready), 3) / (
+        40 * frames
+    )
     costs.append({"entries": k} | spent)
 
-# %%
+# %% tags=["hide-input"]
 units = {"list, ms": ("list-ms", "ms"), "frame, ms": ("frame-ms", "ms")}
 units["whole turn"] = "real-time", "share of real time"
 for row in costs:
     for column, (name, unit) in units.items():
-        chapter.record(f"cost/{name}/{row['entries']}", row[column], unit=unit, timing=True)
+        chapter.record(
+            f"cost/{name}/{row['entries']}", row[column], unit=unit, timing=True
+        )
 
 
-# %%
+# %% tags=["hide-input"]
 def noted(metric):
     """A recorded figure in words; a dash where none was recorded."""
     try:
@@ -814,12 +1091,14 @@ for column, (name, _) in units.items():
     frame[f"{column}, recorded"] = [noted(f"cost/{name}/{k}") for k in frame["entries"]]
     frame[column] = [volatile(f"{value:.3f}") for value in frame[column]]
 caption = "CPU time of the context, one thread"
-plain_table(frame, name="contextual-asr-cost", caption=caption, markup=list(units), digits=0)
+plain_table(
+    frame, name="contextual-asr-cost", caption=caption, markup=list(units), digits=0
+)
 
 # %% [markdown]
-# **The claims**, with the criteria that were fixed before the recorded runs:
+# **The claims**:
 
-# %%
+# %% tags=["hide-input"]
 chapter.claims_table()
 
 # %% [markdown]
@@ -856,10 +1135,9 @@ chapter.claims_table()
 # - **The truth is always listed** in the test, as in CATT; in the wrong-context condition it never is.
 # - **Lateness** follows from times that are assumed. How long a store takes is the subject of the next chapter.
 # - **Criteria.** After an earlier record had been seen (below), C3, C9 and C16 were changed: one test that
-#   fails now settles the claim, but in C9 the comparison with fusion, and in C16 that with selection, fails only when its
-#   whole interval is on the wrong side (before: when the mean was). C16 was moved to the form of acts whose figures the
-#   paper reports as its best. New seeds were run afterwards. Under the earlier rules C3 would be partly reproduced, and C9
-#   and C16 what they are.
+#   fails settles the claim, and C16 was moved to the form of acts whose figures the
+#   paper reports as its best. New seeds were run afterwards. After the record all bounds were set again, from the papers'
+#   tables; the [changelog](../../book/changelog.md) has old and new verdicts.
 # - **Homophones** are left out: only context can tell them apart, and they would flatter every method. One public name
 #   is left out because eSpeak says nothing for it.
 # - **Test voices.** We meant to test with another synthesiser. In pilots on development turns a recogniser trained as
@@ -890,14 +1168,18 @@ tower = classes_of(["T", "AW", "ER"])
 my_table = fusion_table([power], CLASSES)
 got = my_table.run(join_words([power, tower])), my_table.run(power)
 print(
-    "pass" if got == (7, 0) else f"not yet: {got[0]:.0f} for both words and {got[1]:.0f} for the first alone"
+    "pass"
+    if got == (7, 0)
+    else f"not yet: {got[0]:.0f} for both words and {got[1]:.0f} for the first alone"
 )
 
 # %% tags=["solution", "hide-cell"]
 my_table = fusion_table([join_words([power, tower])], CLASSES)
 got = my_table.run(join_words([power, tower])), my_table.run(power)
 print(
-    "pass" if got == (7, 0) else f"not yet: {got[0]:.0f} for both words and {got[1]:.0f} for the first alone"
+    "pass"
+    if got == (7, 0)
+    else f"not yet: {got[0]:.0f} for both words and {got[1]:.0f} for the first alone"
 )
 
 # %% [markdown]
@@ -915,9 +1197,15 @@ class HalfAdapter(Adapter):
 
 mine, stream = HalfAdapter(8, 4), torch.zeros(1, 3, 8)
 torch.nn.init.ones_(mine.output.weight)
-shared = mine.attention.project(Context(torch.ones(1, 2, 4), torch.ones(1, 2, dtype=torch.bool)))
+shared = mine.attention.project(
+    Context(torch.ones(1, 2, 4), torch.ones(1, 2, dtype=torch.bool))
+)
 whole = Adapter.forward(mine, stream, shared)
-print("pass" if torch.allclose(mine(stream, shared), whole / 2) else "not yet: the bias is not half of it")
+print(
+    "pass"
+    if torch.allclose(mine(stream, shared), whole / 2)
+    else "not yet: the bias is not half of it"
+)
 
 
 # %% tags=["solution", "hide-cell"]
@@ -930,7 +1218,11 @@ class HalfAdapter(Adapter):
 
 other = HalfAdapter(8, 4)
 other.load_state_dict(mine.state_dict())
-print("pass" if torch.allclose(other(stream, shared), whole / 2) else "not yet: the bias is not half of it")
+print(
+    "pass"
+    if torch.allclose(other(stream, shared), whole / 2)
+    else "not yet: the bias is not half of it"
+)
 
 # %% [markdown]
 # **Exercise 3.** Whose words count as biased? Choose the list so that B-WER of the turn below is one error in one word.
@@ -952,6 +1244,18 @@ print(
     if (mine_errors.errors, mine_errors.words) == (1, 1)
     else f"not yet: {mine_errors.errors} of {mine_errors.words}"
 )
+
+# %% [markdown]
+# ## What did we learn?
+#
+# Telling a recogniser what has just been said pays, and the simplest way pays most here: a bonus in the search lowers the errors
+# of follow-up turns by a share of {result}`contextual-asr:follow-up/reduction/fusion|.2f`, attention inside a frozen network by
+# {result}`contextual-asr:follow-up/reduction/enc-pred|.2f`. Attention is good at short lists and loses its way in long ones: on
+# names its word error rate is {result}`contextual-asr:size/wer/enc-pred-2|.2f` with two entries listed and
+# {result}`contextual-asr:size/wer/enc-pred-1000|.2f` with a thousand. Context that helps with names pulls at
+# other words, too: on traps, turn errors go from {result}`contextual-asr:traps/turn-error/none|.2f` to
+# {result}`contextual-asr:traps/turn-error/fusion|.2f` with fusion. A synthesiser is no world: on another one's voices
+# the recogniser's word error rate on names is {result}`contextual-asr:other-voices/names/none|.2f`.
 
 # %% tags=["hide-input"]
 chapter.finish()

@@ -1,4 +1,4 @@
-"""The command line, ``echobook``: list, run, fetch, verify, scoreboard, record, twice.
+"""The command line, ``echobook``: list, run, fetch, verify, plan, scoreboard, record, twice.
 
 Thin: it reads arguments, calls the module that does the work, and turns a refusal into a message and a
 status.
@@ -62,13 +62,27 @@ def _twice(options: argparse.Namespace) -> int:
     return twice(Project.at(options.root), options.slug, options.profile, options.seed)
 
 
+def _plan(options: argparse.Namespace) -> int:
+    from echobook.report.claims import load_claims
+    from echobook.report.plan import plan_tests, runs_to_plan_from
+    from echobook.report.plan_text import plan_entries, plan_text
+
+    project = Project.at(options.root)
+    slug = find_chapter(project, options.slug).slug
+    claims = load_claims(project.root, slug)
+    results = runs_to_plan_from(project.root, slug, options.pilots)
+    plans = plan_tests(claims, results)
+    print(plan_entries(plans) if options.entries else plan_text(claims, plans, results))
+    return 0
+
+
 def _scoreboard(options: argparse.Namespace) -> int:
     from echobook.report.scoreboard import plain_scoreboard, scoreboard
 
     project = Project.at(options.root)
     slugs = [find_chapter(project, options.slug).slug] if options.slug else None
     chosen = slugs or [entry.slug for entry in read_chapters(project) if entry.published]
-    print(plain_scoreboard(scoreboard(project.root, profile=options.profile, slugs=chosen)))
+    print(plain_scoreboard(scoreboard(project.root, slugs=chosen)))
     return 0
 
 
@@ -117,7 +131,16 @@ def parser() -> argparse.ArgumentParser:
     twice.add_argument("slug")
     twice.add_argument("--seed", type=int)
     twice.set_defaults(do=_twice)
-    board = commands.add_parser("scoreboard", parents=[root, profile], help="claims and verdicts")
+    plan = commands.add_parser(
+        "plan", parents=[root], help="how many seeds decide each test, and what they cost"
+    )
+    plan.add_argument("slug")
+    plan.add_argument(
+        "--pilots", type=Path, metavar="FOLDER", help="results of pilot runs (default: the recorded ones)"
+    )
+    plan.add_argument("--entries", action="store_true", help="print the entries of the claims file's plan")
+    plan.set_defaults(do=_plan)
+    board = commands.add_parser("scoreboard", parents=[root], help="findings, checks and verdicts")
     board.add_argument("slug", nargs="?")
     board.set_defaults(do=_scoreboard)
     return top

@@ -12,7 +12,7 @@ import pytest
 
 from echobook.data.generators.requests import request_world
 from echobook.papers.self_learning.guardrails import ServingTable
-from echobook.papers.self_learning.users import Users, catalogue, write_log
+from echobook.papers.self_learning.material import Users, catalogue, write_log
 from echobook.sessions.cost import counting_cost
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.slow]

@@ -14,18 +14,40 @@ REPOSITORY = Path(__file__).parents[2]
 CLAIMS = """
 slug: advin
 paper: vedula2022advin
-claims:
+findings:
 - id: C1
   statement: The new way beats the old way.
   anchor: advin-c1
+  origin: paper
   printed: {value: 12.0, unit: points, text: twelve, source: "table 2", provenance: read}
   tests:
   - name: gain
+    words: gain over the old way
     metric: score/new
     against: score/old
     comparison: difference
-    reproduced: {all: [{quantity: low, is: ">", value: 0}]}
-    not_reproduced: {any: [{quantity: high, is: "<", value: 0}]}
+    unit: points
+    direction: above
+    bound: 0
+    smallest_effect: 0
+    resampling: {unit: seeds}
+    differs: the way
+    otherwise: nothing
+checks:
+- id: K1
+  statement: The old score is one.
+  anchor: advin-k1
+  tests:
+  - {name: one, words: old score, metric: score/old, comparison: value, unit: points, is: ==, value: 1}
+fidelity:
+  data: {grade: same, words: "w"}
+  model: {grade: same, words: "w"}
+  training: {grade: same, words: "w"}
+  evaluation: {grade: same, words: "w"}
+  details: {grade: same, words: "w"}
+coverage: []
+plan: {profile: public, pilot_seeds: [], seeds: 1, minutes: 1, tests: []}
+touched_after_results: []
 """
 
 CONF = """
@@ -62,7 +84,7 @@ def results(seed: int, new: float, profile: str = "public") -> dict[str, object]
 def executed(profile: str = "default", *, anchor: bool = True, stamp: bool = True) -> str:
     """Return the text of an executed notebook with one claim."""
     cell = {"metadata": {}, "cell_type": "markdown"}
-    target = "(advin-c1)=\n" if anchor else ""
+    target = "(advin-c1)=\n(advin-k1)=\n" if anchor else ""
     html = f'<section class="echobook-stamp">Run advin, profile {profile}, seed 0</section>'
     output = {
         "output_type": "display_data",

@@ -203,3 +203,92 @@ def test_verdicts_and_stamps_can_be_read(site: str, browser, mode: str) -> None:
         faint += [(name, text, round(ratio, 2)) for text, ratio in found if ratio < 4.5]
     assert looked_at > 0
     assert faint == []
+
+
+def chapters() -> list[str]:
+    """Return the pages of chapters and kernels."""
+    return [name for name in pages() if name.startswith("notebooks/")]
+
+
+# The widest line of each block of code that is wider than its box; folded code has no box until it is opened.
+OVERFLOW = """
+return [...document.querySelectorAll('div.cell :is(div.cell_input, div[class*="highlight-python"]) pre')]
+  .filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth)
+  .map(e => e.innerText.split(String.fromCharCode(10)).reduce((a, b) => a.length > b.length ? a : b));
+"""
+
+
+def choose(browser, value: str) -> None:
+    """Choose what the switch of a chapter shows."""
+    browser.execute_script(f"document.querySelector('input[name=echobook-code][value={value}]').click()")
+
+
+def test_no_code_is_cut_off_on_a_common_screen(site: str, browser) -> None:
+    resize(browser, 1400)
+    for name in chapters():
+        browser.get(site + name)
+        assert wait(browser, "document.readyState === 'complete'"), name
+        assert browser.execute_script(OVERFLOW) == [], name
+        if "kernels" not in name:
+            choose(browser, "all")
+            assert browser.execute_script(OVERFLOW) == [], name
+    resize(browser, 1300)
+
+
+SEEN = """
+const seen = e => e.checkVisibility();
+const inputs = [...document.querySelectorAll('div.cell:not(.tag_solution) div.cell_input')];
+const sources = [...document.querySelectorAll('div.cell_output div[class*="highlight-python"]')];
+const answers = [...document.querySelectorAll('div.cell.tag_solution div.cell_input')];
+return [inputs, sources, answers].map(part => [part.filter(seen).length, part.length]);
+"""
+
+
+def test_the_switch_shows_and_hides_all_code(site: str, browser) -> None:
+    for name in [name for name in chapters() if "kernels" not in name]:
+        browser.get(site + name)
+        assert wait(browser, "document.querySelector('.echobook-code-switch') !== null"), name
+        at_first = browser.execute_script(SEEN)
+        (inputs, all_inputs), (sources, all_sources), (answers, _) = at_first
+        assert (0 < inputs < all_inputs, 0 < sources == all_sources, answers) == (True, True, 0), name
+        choose(browser, "none")
+        assert [seen for seen, _ in browser.execute_script(SEEN)] == [0, 0, 0], name
+        choose(browser, "all")
+        (inputs, _), (sources, _), (answers, _) = browser.execute_script(SEEN)
+        assert inputs == all_inputs - all_sources, name  # the calls that only show a source stay away
+        assert (sources, answers) == (all_sources, 0), name
+        choose(browser, "chosen")
+        assert browser.execute_script(SEEN) == at_first, name
+
+
+def test_the_switch_works_by_keyboard_and_keeps_nothing(site: str, browser) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    name = chapters()[0]
+    browser.get(site + name)
+    assert wait(browser, "document.querySelector('.echobook-code-switch') !== null")
+    stored = browser.execute_script("return [JSON.stringify(localStorage), document.cookie]")
+    radio = browser.find_element("css selector", "input[name=echobook-code]:checked")
+    radio.send_keys(Keys.ARROW_RIGHT)
+    chosen = "return document.querySelector('input[name=echobook-code]:checked').value"
+    assert browser.execute_script(chosen) == "all"
+    assert (
+        browser.execute_script("return document.querySelectorAll('div.cell details.hide[open]').length") > 5
+    )
+    assert browser.execute_script("return [JSON.stringify(localStorage), document.cookie]") == stored
+    browser.get(site + name)
+    assert wait(browser, "document.querySelector('.echobook-code-switch') !== null")
+    assert browser.execute_script(chosen) == "chosen"
+
+
+def test_the_verdicts_are_the_first_thing_seen(site: str, browser) -> None:
+    """Title, one paragraph, the box: no code, folded or not, stands above it."""
+    above = """
+    const box = document.querySelector('.echobook-verdict-box');
+    const before = e => box.compareDocumentPosition(e) & Node.DOCUMENT_POSITION_PRECEDING;
+    return [...document.querySelectorAll('article p, article pre, article details')]
+      .filter(e => e.checkVisibility() && before(e) && !e.contains(box)).map(e => e.tagName);
+    """
+    for name in [name for name in chapters() if "kernels" not in name]:
+        browser.get(site + name)
+        assert browser.execute_script(above) == ["P"], name

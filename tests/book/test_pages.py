@@ -11,7 +11,8 @@ def test_a_sound_book_builds_and_passes_the_check(checkout: Checkout) -> None:
     checkout.record(2.0, 2.1, 2.2)
     checkout.index(
         "Ours is {result}`advin:score/new|.2f` ({interval}`advin:score/new|.2f`), the paper's "
-        "{printed}`advin:C1`: {verdict}`advin:C1`. Elsewhere {fact}`74 % <Author 2020>`.\n\n"
+        "{printed}`advin:C1`: {verdict}`advin:C1`; {verdict}`advin:K1`. "
+        "Elsewhere {fact}`74 % <Author 2020>`.\n\n"
         "```{totals}\n```\n\n```{scoreboard}\n```\n\n```{chapters}\n```\n\n```{datacards}\n```"
     )
     status, said = checkout.build()
@@ -23,6 +24,7 @@ def test_a_sound_book_builds_and_passes_the_check(checkout: Checkout) -> None:
     assert 'title="Author 2020">74 %</abbr>' in page
     assert ">twelve</abbr>" in page
     assert 'class="echobook-verdict verdict-reproduced"' in page
+    assert 'title="K1: The old score is one.">passed</abbr>' in page
     assert 'href="notebooks/understanding/advin.html#advin-c1"' in page
     assert "part-understanding" in page
     assert "1 of 2" in page
@@ -37,7 +39,7 @@ BAD_ROLES = {
     "{result}`advent:score/new`": "no chapter 'advent'",
     "{result}`advin:score/new|.2q`": "format '.2q'",
     "{result}`just words`": "expected slug:name",
-    "{verdict}`advin:C9`": "no claim 'C9'; known: C1",
+    "{verdict}`advin:C9`": "no finding or check 'C9'; known: C1, K1",
     "{fact}`74 %`": "source in angle brackets",
     "{interval}`advin:score/new`": "needs two or more",
 }
@@ -71,7 +73,7 @@ def test_a_missing_anchor_fails_build_and_check(checkout: Checkout) -> None:
     assert "advin-c1" in said
     status, said = checkout.check()
     assert status == 1
-    assert "no anchor advin-c1 of claim C1" in said
+    assert "no anchor advin-c1 of finding C1" in said
 
 
 def fail(checkout: Checkout) -> None:

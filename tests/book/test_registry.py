@@ -43,12 +43,12 @@ def test_each_paper_has_one_bibtex_entry() -> None:
 
 def test_readme_table_is_the_one_the_records_give() -> None:
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    table = readme.claims_table(REPOSITORY)
+    table = readme.chapters_table(REPOSITORY)
     assert readme.with_table(text, table) == text, "run python -m echobook.sphinx.readme"
 
 
 def test_a_readme_without_markers_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected the line '<!-- claims"):
+    with pytest.raises(ValueError, match="expected the line '<!-- chapters"):
         readme.with_table("# Title\n", "| a |")
 
 

@@ -9,38 +9,36 @@ import torch
 from torch.nn import functional
 
 from echobook.papers.advin.baselines import agglomerative_with, hdbscan, lof_novelty
-from echobook.papers.advin.discover import discover
-from echobook.papers.advin.evaluation import View, learn, seeded, shrink, table
-from echobook.papers.advin.losses import (
-    CrossEntropyLoss,
-    PairwiseMarginLoss,
-    TripletLoss,
-    pairwise_distances,
-)
-from echobook.papers.advin.splits import OPEN, cap_rows, codes, split_intents
-from echobook.papers.advin.stage1 import (
+from echobook.papers.advin.evaluation import end_to_end_ari, table
+from echobook.papers.advin.losses import CrossEntropyLoss, PairwiseMarginLoss, TripletLoss, pairwise_distances
+from echobook.papers.advin.material import OPEN, View, cap_rows, codes, shrink, split_intents
+from echobook.papers.advin.method import (
     IntentHead,
+    Projection,
+    ResidualProjection,
+    build_taxonomy,
+    cluster_pool,
     doc_answers,
     filter_proxies,
     half_gaussian_thresholds,
+    intent_vectors,
     novelty,
-    one_against_rest_loss,
     probabilities,
-    proxy_weights,
-    train_head,
-)
-from echobook.papers.advin.stage2 import (
-    Projection,
-    ResidualProjection,
-    class_batches,
-    cluster_pool,
-    end_to_end_ari,
-    held_out_ari,
     project,
-    train_projection,
+    random_domains,
     transfer,
 )
-from echobook.papers.advin.stage3 import build_taxonomy, intent_vectors, random_domains
+from echobook.papers.advin.own_data import discover
+from echobook.papers.advin.training import (
+    class_batches,
+    held_out_ari,
+    learn,
+    one_against_rest_loss,
+    proxy_weights,
+    seeded,
+    train_head,
+    train_projection,
+)
 
 DOMAINS = pd.Series({f"i{k}": f"d{k % 4}" for k in range(20)})
 
@@ -334,9 +332,9 @@ def test_early_stopping_asks_for_the_classes_that_are_trained(monkeypatch):
     owners = np.array([names[name] for name in view.domains(view.split.known)])
     asked = []
     monkeypatch.setattr(
-        "echobook.papers.advin.evaluation.held_out_ari", lambda _, classes: asked.append(classes) or len
+        "echobook.papers.advin.training.held_out_ari", lambda _, classes: asked.append(classes) or len
     )
-    monkeypatch.setattr("echobook.papers.advin.evaluation.train_projection", lambda *_, **__: [])
+    monkeypatch.setattr("echobook.papers.advin.training.train_projection", lambda *_, **__: [])
     learn(view, lambda _: PairwiseMarginLoss(), epochs=1, batches=1, cap=6, labels=lambda k: owners[k])
     _, held = view.part("train", view.split.threshold, cap=6)
     expected = [names[DOMAINS[view.split.threshold[k]]] for k in held]

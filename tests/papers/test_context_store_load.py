@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echobook.data.generators.interactions import deliveries, interactions
 from echobook.papers.context_store import load, shard
 from echobook.papers.context_store.load import EMBEDDED, Load, embedded_loads, measure
+from echobook.papers.context_store.material import deliveries, interactions
 from echobook.papers.context_store.shard import Setting, Shard, play
 from echobook.store.errors import StoreError, Throttled
 from echobook.store.faults import Failing, Flaky

@@ -5,10 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echobook.data.generators.interactions import PAUSE_S, SECONDS_A_WORD, interactions
 from echobook.papers.context_store import timing
-from echobook.papers.context_store.costs import Cost, cost_of
-from echobook.papers.context_store.expiry import age
+from echobook.papers.context_store.experiment import VARIANTS, Cost, age, cost_of, race, rates, setting
 from echobook.papers.context_store.faults import (
     MAY_LACK_THE_LIST,
     SCENARIOS,
@@ -18,8 +16,8 @@ from echobook.papers.context_store.faults import (
     count_faults,
     expected_vectors,
 )
+from echobook.papers.context_store.material import PAUSE_S, SECONDS_A_WORD, interactions
 from echobook.papers.context_store.nonsense import NonsenseClient
-from echobook.papers.context_store.races import VARIANTS, race, rates, setting
 from echobook.papers.context_store.timing import CALLS, latencies, simulate
 from echobook.store.deciding import ENTRIES, VECTORS
 from echobook.store.dynamodb import DynamoStore

@@ -9,17 +9,11 @@ import torch
 from echobook.data.generators.spoken_names import spoken_names
 from echobook.papers.contextual_asr.acts import ACTIONS, DEFAULT, SLOTS, Act, ActFusion, act_numbers, selected
 from echobook.papers.contextual_asr.context import ContextEncoder
-from echobook.papers.contextual_asr.experiment import (
-    Bench,
-    Sizes,
-    build_world,
-    load_vocabulary,
-    train_recogniser,
-)
+from echobook.papers.contextual_asr.experiment import Bench, Sizes, build_world, train_recogniser
+from echobook.papers.contextual_asr.material import load_vocabulary, make_turns
 from echobook.papers.contextual_asr.model import ContextualTransducer
 from echobook.papers.contextual_asr.parts import Adapter
 from echobook.papers.contextual_asr.training import Listing, heard_by, lister
-from echobook.papers.contextual_asr.turns import make_turns
 from echobook.papers.contextual_asr.vocabulary import KINDS, build_vocabulary
 from echobook.speech.biasing.catalogues import Entry
 from echobook.speech.biasing.phonemes import CLASSES

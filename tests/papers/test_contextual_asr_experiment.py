@@ -18,22 +18,10 @@ from echobook.papers.contextual_asr.evaluation import (
     recognise,
     with_items,
 )
-from echobook.papers.contextual_asr.experiment import (
-    Bench,
-    Sizes,
-    build_world,
-    load_vocabulary,
-    train_recogniser,
-)
+from echobook.papers.contextual_asr.experiment import Bench, Sizes, build_world, train_recogniser
+from echobook.papers.contextual_asr.material import load_vocabulary, previous_words
 from echobook.papers.contextual_asr.parts import CarryOver, Combiner
-from echobook.papers.contextual_asr.training import (
-    GUIDANCE,
-    Listing,
-    carry_lister,
-    lister,
-    reply_catalogue,
-)
-from echobook.papers.contextual_asr.turns import previous_words
+from echobook.papers.contextual_asr.training import GUIDANCE, Listing, carry_lister, lister, reply_catalogue
 from echobook.speech.biasing.flite import FliteMissing
 from echobook.speech.biasing.search import Candidate, SearchSettings
 from echobook.speech.training import TrainingSettings

@@ -5,12 +5,7 @@ import pytest
 import torch
 
 from echobook.papers.contextual_asr.context import ContextEncoder
-from echobook.papers.contextual_asr.guidance import (
-    NOT_ASKED,
-    attention_loss,
-    attention_targets,
-    spoken_spans,
-)
+from echobook.papers.contextual_asr.guidance import NOT_ASKED, attention_loss, attention_targets, spoken_spans
 from echobook.papers.contextual_asr.model import PLACES, ContextualTransducer
 from echobook.papers.contextual_asr.parts import Adapter, Combiner
 from echobook.speech.biasing.alignment import Path, best_paths, collate_paths

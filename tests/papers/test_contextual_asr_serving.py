@@ -6,6 +6,7 @@ import torch
 from echobook.data.generators.spoken_names import spoken_names
 from echobook.papers.contextual_asr.acts import Act
 from echobook.papers.contextual_asr.context import ContextEncoder
+from echobook.papers.contextual_asr.material import Turn
 from echobook.papers.contextual_asr.model import ContextualTransducer
 from echobook.papers.contextual_asr.parts import Adapter
 from echobook.papers.contextual_asr.serving import (
@@ -21,7 +22,6 @@ from echobook.papers.contextual_asr.serving import (
     stored_text,
 )
 from echobook.papers.contextual_asr.training import ALL_KINDS
-from echobook.papers.contextual_asr.turns import Turn
 from echobook.papers.contextual_asr.vocabulary import build_vocabulary
 from echobook.speech.biasing.catalogues import Entry, catalogue
 from echobook.speech.biasing.phonemes import CLASSES
@@ -151,7 +151,7 @@ class TestLateness:
         assert late[0.01] == set()
         assert late[1.0] < late[2.0]
         assert late[60.0] == set(range(40))
-        with pytest.raises(ValueError, match="expected a positive number of seconds"):
+        with pytest.raises(ValueError, match="expected a positive number"):
             read_turns(
                 self.design(model, vocabulary, SetClock()), SetClock(), turns, lists, median_s=0.0, seed=3
             )

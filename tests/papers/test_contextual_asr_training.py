@@ -11,6 +11,7 @@ from echobook.papers.contextual_asr.acts import ActFusion
 from echobook.papers.contextual_asr.context import ContextEncoder
 from echobook.papers.contextual_asr.evaluation import error_rate, fusion_of, recognise, search_batch
 from echobook.papers.contextual_asr.guidance import attention_loss, attention_targets, spoken_spans
+from echobook.papers.contextual_asr.material import draw_lists, make_turns
 from echobook.papers.contextual_asr.model import ContextualTransducer
 from echobook.papers.contextual_asr.parts import Adapter
 from echobook.papers.contextual_asr.training import (
@@ -26,7 +27,6 @@ from echobook.papers.contextual_asr.training import (
     train_base,
     train_context,
 )
-from echobook.papers.contextual_asr.turns import draw_lists, make_turns
 from echobook.papers.contextual_asr.vocabulary import build_vocabulary
 from echobook.speech.biasing.alignment import best_paths, collate_paths
 from echobook.speech.biasing.catalogues import Draw, catalogue

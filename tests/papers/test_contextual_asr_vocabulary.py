@@ -5,15 +5,18 @@ import pytest
 import torch
 
 from echobook.papers.contextual_asr.material import (
+    CARRIERS,
     SAMPLE_RATE,
     STACK,
     Material,
+    Turn,
     examples,
     fit_front_end,
+    make_turns,
     noisy,
+    previous_words,
     split_voices,
 )
-from echobook.papers.contextual_asr.turns import CARRIERS, Turn, make_turns, previous_words
 from echobook.papers.contextual_asr.vocabulary import KINDS, PLACE_NOUNS, SHARES, build_vocabulary
 from echobook.speech.biasing.lexicon import Lexicon
 from echobook.speech.biasing.phonemes import classes_of, edit_distance

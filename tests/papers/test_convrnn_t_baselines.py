@@ -21,7 +21,7 @@ from echobook.papers.convrnn_t.baselines import (
     causal_conformer,
     causal_contextnet,
 )
-from echobook.papers.convrnn_t.models import ENCODERS, Sizes
+from echobook.papers.convrnn_t.experiment import ENCODERS, Sizes
 from echobook.speech.streaming import streaming_gap
 
 SMALL = Sizes(12, encoding=8, channels=(3, 2), bottleneck=3, hidden=8, conformer=8, contextnet=(6, 8))

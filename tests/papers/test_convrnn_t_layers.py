@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from echobook.papers.convrnn_t.encoder import ConvRNNT, GlobalBlock, GlobalCNN, LocalCNN
 from echobook.papers.convrnn_t.layers import (
     CausalConv1d,
     CausalConv2d,
@@ -20,6 +19,7 @@ from echobook.papers.convrnn_t.layers import (
     UtteranceSqueeze,
     run_all,
 )
+from echobook.papers.convrnn_t.model import ConvRNNT, GlobalBlock, GlobalCNN, LocalCNN
 from echobook.speech.model import LSTMEncoder
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from echobook.papers.convrnn_t import material
+from echobook.papers.convrnn_t import material, own_data
 from echobook.speech.corpora import Utterance
 from echobook.speech.features import stack_frames
 
@@ -137,7 +137,7 @@ def test_masks_hide_channels_of_training_alone(folder: Path) -> None:
 
 def test_good_audio_passes_unchanged(strings: material.Material) -> None:
     audio = strings.utterances["seen-clean"][0].audio
-    assert material.check_audio(audio, 8000, strings.front_end) is audio
+    assert own_data.check_audio(audio, 8000, strings.front_end) is audio
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
@@ -145,4 +145,4 @@ def test_audio_that_is_no_number_is_refused_by_place(strings: material.Material,
     audio = torch.zeros(2000)
     audio[1234] = value
     with pytest.raises(ValueError, match="audio sample 1234 is not finite"):
-        material.check_audio(audio, 8000, strings.front_end)
+        own_data.check_audio(audio, 8000, strings.front_end)

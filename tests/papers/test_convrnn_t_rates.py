@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from echobook.papers.convrnn_t import rates
-from echobook.papers.convrnn_t.models import ABLATIONS, COMPARED, CONTROLS
+from echobook.papers.convrnn_t.experiment import ABLATIONS, COMPARED, CONTROLS
 
 
 def test_the_lowest_loss_wins_and_the_lower_rate_of_two_equal_ones() -> None:

@@ -8,8 +8,8 @@ import torch
 from echobook.metrics.cost import count_macs
 from echobook.papers.convrnn_t import sizes
 from echobook.papers.convrnn_t.baselines import CausalAttention, causal_conformer
+from echobook.papers.convrnn_t.experiment import ABLATIONS, COMPARED, Sizes, build
 from echobook.papers.convrnn_t.layers import CausalConv2d, DepthwiseConv
-from echobook.papers.convrnn_t.models import ABLATIONS, COMPARED, Sizes, build
 from echobook.speech.model import LSTMEncoder
 
 

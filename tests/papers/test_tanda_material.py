@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from echobook.data.qa import QACorpus
 from echobook.data.types import DatasetUse
 from echobook.papers.tanda import material
-from echobook.papers.tanda.evaluation import baseline_scores, ranking, relative_loss, table
+from echobook.papers.tanda.baselines import baseline_scores
+from echobook.papers.tanda.evaluation import ranking, relative_loss, table
 from echobook.papers.tanda.material import (
     counted,
     derived_frames,

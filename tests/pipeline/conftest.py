@@ -62,6 +62,37 @@ RESULT = {
     },
 }
 
+CLAIMS = """
+slug: alpha
+paper: someone2020
+findings:
+- id: C1
+  statement: It scores.
+  anchor: alpha-c1
+  origin: paper
+  printed: {value: 0.3, unit: share, text: "0.3", source: "table 1", provenance: read}
+  tests:
+  - name: score
+    words: score
+    metric: score
+    comparison: value
+    unit: share
+    direction: above
+    bound: 0.2
+    smallest_effect: 0.2
+    resampling: {unit: seeds}
+checks: []
+fidelity:
+  data: {grade: same, words: "w"}
+  model: {grade: same, words: "w"}
+  training: {grade: same, words: "w"}
+  evaluation: {grade: same, words: "w"}
+  details: {grade: same, words: "w"}
+coverage: []
+plan: {profile: public, pilot_seeds: [], seeds: 1, minutes: 1, tests: []}
+touched_after_results: []
+"""
+
 FINISH = """
 # %%
 found = json.loads({plain!r})
@@ -132,3 +163,9 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallProject:
 def lay_out() -> Callable[[Path], SmallProject]:
     """The function that lays out a small project at a given place."""
     return build
+
+
+@pytest.fixture
+def alpha_claims() -> str:
+    """The claims of a chapter called alpha that records a score."""
+    return CLAIMS

@@ -57,6 +57,14 @@ def test_times_paths_ids_and_addresses_go():
     assert found.cells[1].outputs[0].text == "<cell>:3: careful"
 
 
+def test_the_values_of_a_run_are_folded_under_their_name():
+    first, given = code(tags=["parameters"]), code(tags=["injected-parameters"])
+    found = canonical(notebook(first, given), Path("/r"))
+    assert found.cells[0].metadata["tags"] == ["parameters"]
+    assert found.cells[1].metadata["tags"] == ["injected-parameters", "hide-input"]
+    assert found.cells[1].metadata["mystnb"] == {"code_prompt_show": "Parameters of this run"}
+
+
 def test_pictures_numbers_and_sources_stay():
     made = notebook(code("x = '0x12 at 0x12'", outputs=[data(image_png="at 0xAB", text_plain="0x12")]))
     found = canonical(made, Path("/"))

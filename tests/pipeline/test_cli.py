@@ -22,11 +22,27 @@ def test_run_reaches_the_runner(small, capsys):
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["verify", "record", "twice"])
+@pytest.mark.parametrize("command", ["verify", "record", "twice", "plan"])
 def test_an_unknown_chapter_is_a_message_not_a_traceback(small, capsys, command):
     small.chapter()
     assert cli.main([command, "alhpa", "--root", str(small.root)]) == 1
     assert "no chapter is called 'alhpa'" in capsys.readouterr().err
+
+
+def test_plan_reads_pilot_runs(small, alpha_claims, capsys):
+    small.chapter()
+    (small.root / "data/claims/alpha.yml").write_text(alpha_claims)
+    where = ["--root", str(small.root)]
+    assert cli.main(["plan", "alpha", *where]) == 1
+    assert "alpha: nothing is recorded to plan from" in capsys.readouterr().err
+    pilots = small.root / "_build/pilots"
+    for seed, noise in ((1000, "0.1"), (1001, "0.2")):
+        run = ["run", "alpha", *where, "--seed", str(seed), "-p", f"noise={noise}"]
+        assert cli.main([*run, "--output-root", str(pilots)]) == 0
+    capsys.readouterr()
+    folder = ["--pilots", str(pilots / "default/results/alpha")]
+    assert cli.main(["plan", "alpha", *where, *folder]) == 1
+    assert "seeds 1000 and 1001 differ in parameters: noise" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "seeds"), [(None, None), ("3", [3]), ("0,1,2", [0, 1, 2])])

@@ -13,23 +13,6 @@ from echobook.pipeline.runner import run_chapter
 from echobook.pipeline.twice import compare_bits, compare_tolerance, run_in, twice
 from echobook.pipeline.verify import record, verify
 
-CLAIMS = """
-slug: alpha
-paper: someone2020
-claims:
-- id: C1
-  statement: It scores.
-  anchor: alpha-c1
-  printed: {value: 0.3, unit: share, text: "0.3", source: "table 1", provenance: read}
-  tests:
-  - name: score
-    metric: score
-    comparison: value
-    interval: {method: none}
-    reproduced: {all: [{quantity: estimate, is: ">", value: 0.2}]}
-    not_reproduced: {all: [{quantity: estimate, is: "<=", value: 0.2}]}
-"""
-
 
 @pytest.mark.slow
 def test_an_honest_chapter_is_equal_twice(small, capsys):
@@ -111,13 +94,13 @@ def test_record_refuses_smoke_and_foreign_seeds(small):
         record(small.project, "alpha", "default", [9])
 
 
-def test_record_keeps_all_or_none(small, monkeypatch):
+def test_record_keeps_all_or_none(small, alpha_claims, monkeypatch):
     small.chapter()
     with pytest.raises(ValueError, match="commit"):  # a run without a commit cannot be recorded
         record(small.project, "alpha", "default")
     assert not small.project.recorded("default", "alpha").exists()
     for module in ("record", "records"):
         monkeypatch.setattr(f"echobook.report.{module}.check_recordable", lambda *_: None)
-    (small.root / "data/claims/alpha.yml").write_text(CLAIMS)
+    (small.root / "data/claims/alpha.yml").write_text(alpha_claims)
     assert record(small.project, "alpha", "default") == 0
     assert (small.project.recorded("default", "alpha") / "seed-0.json").is_file()

@@ -6,28 +6,63 @@ from pathlib import Path
 
 import pytest
 
+from echobook.report.claims import Finding, Test, parse_claims
 from echobook.report.results import Cost, Environment, Metric, Results
+from echobook.report.scoreboard import Board
+from echobook.report.verdicts import FindingOutcome, TestOutcome, combine, decide
 
 CLAIMS = """
 slug: small-talk
 paper: someone2020small
-claims:
+findings:
 - id: C1
   statement: The new way beats the old one.
   anchor: small-talk-c1
+  origin: paper
   printed: {value: 2.0, unit: points, text: "2.0 points", source: abstract, provenance: read}
   tests:
   - name: gain
+    words: gain over the old way
     metric: score/new
     against: score/old
     comparison: difference
-    reproduced: {all: [{quantity: estimate, is: ">=", value: 0.02}, {quantity: low, is: ">", value: 0}]}
-    not_reproduced: {any: [{quantity: estimate, is: "<", value: 0.02}]}
+    unit: points
+    direction: above
+    bound: 0
+    smallest_effect: 0.02
+    paper_effect: 0.04
+    resampling: {unit: seeds}
+    differs: The way alone.
+    otherwise: Nothing that we know of.
 - id: C2
   statement: It scales to < 1 s.
   anchor: small-talk-c2
+  origin: paper
   printed: {value: null, unit: s, text: no figure, source: abstract, provenance: recalled}
   not_testable: The live system is not public.
+checks:
+- id: K1
+  statement: No score is above 1.
+  anchor: small-talk-k1
+  tests:
+  - {name: at-most-one, words: old, metric: score/old, comparison: value, unit: points, is: <=, value: 1}
+fidelity:
+  data: {grade: same, words: the paper's own}
+  model: {grade: smaller, words: a tenth}
+  training: {grade: stand-in, words: least squares}
+  evaluation: {grade: same, words: the same}
+  details: {grade: inferred, words: not told}
+coverage:
+- {kind: component, part: the new way, status: done}
+- {kind: baseline, part: a large model, status: absent, why: not public}
+plan:
+  profile: public
+  pilot_seeds: [1000, 1001]
+  seeds: 3
+  minutes: 0.5
+  tests:
+  - {finding: C1, test: gain, effect: 0.04, seed_spread: 0.01, seeds_needed: 3}
+touched_after_results: []
 """
 
 
@@ -119,3 +154,56 @@ def head(checkout: Path) -> str:
 def claims_text() -> str:
     """The claims file of the small checkout."""
     return CLAIMS
+
+
+def outcome(
+    estimate: float, low: float | None = None, high: float | None = None, *, seeds: int = 3, **fields: object
+) -> TestOutcome:
+    """Make the outcome of a test: gain in points, above 0, where 0.02 matters, unless `fields` say other."""
+    plain: dict[str, object] = {
+        "name": "gain", "words": "gain over the old way", "metric": "score/new", "against": "score/old",
+        "comparison": "difference", "unit": "points", "direction": "above", "bound": 0,
+        "smallest_effect": 0.02, "resampling": {"unit": "seeds"}, "differs": "the way", "otherwise": "luck",
+    }  # fmt: skip
+    test = Test.model_validate(plain | fields)
+    return TestOutcome(
+        test, estimate, low, high, tuple(range(seeds)), (estimate,) * seeds, decide(test, low, high)
+    )
+
+
+def finding(
+    identity: str, *outcomes: TestOutcome, origin: str = "paper", reason: str | None = None
+) -> FindingOutcome:
+    """Make the outcome of a finding from those of its tests."""
+    printed = {"value": None, "unit": "points", "text": "more", "source": "s", "provenance": "read"}
+    made = Finding.model_validate(
+        {
+            "id": identity, "statement": f"Statement {identity}.", "anchor": identity.lower(),
+            "origin": origin, "printed": printed, "not_testable": reason,
+            "tests": [one.test.model_dump() | {"name": f"t{k}"} for k, one in enumerate(outcomes)],
+        }
+    )  # fmt: skip
+    if reason:
+        return FindingOutcome(made, "not testable here", ())
+    return FindingOutcome(made, combine(made, [one.decision for one in outcomes]), outcomes)
+
+
+def board_of(*findings: FindingOutcome, slug: str = "small-talk", runs: int = 3) -> Board:
+    """Make a chapter's board of findings alone."""
+    claims = parse_claims(CLAIMS, "x.yml").model_copy(update={"slug": slug})
+    return Board(claims, [build(slug=slug, seed=seed) for seed in range(runs)], findings, [])
+
+
+@pytest.fixture(name="outcome")
+def _outcome() -> Callable[..., TestOutcome]:
+    return outcome
+
+
+@pytest.fixture(name="finding")
+def _finding() -> Callable[..., FindingOutcome]:
+    return finding
+
+
+@pytest.fixture(name="board_of")
+def _board_of() -> Callable[..., Board]:
+    return board_of

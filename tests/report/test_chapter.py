@@ -177,7 +177,7 @@ def test_other_refusals(chapter, checkout):
 def test_a_public_run_must_answer_its_claims(checkout):
     chapter = Chapter("small-talk", profile="public")
     chapter.record("score/new", 1.0, unit="points")
-    with pytest.raises(ReportError, match="small-talk, claim C1: this run did not record score/old"):
+    with pytest.raises(ReportError, match="small-talk, finding C1: this run did not record score/old"):
         chapter.finish()
     assert not (checkout / "_build").exists()
 
@@ -185,11 +185,16 @@ def test_a_public_run_must_answer_its_claims(checkout):
 def test_only_claims_that_can_be_tested_must_be_answered(checkout, claims_text, tmp_path, monkeypatch):
     monkeypatch.setenv("ECHOBOOK_RESULT", str(tmp_path / "result.json"))
     claims = checkout / "data" / "claims" / "small-talk.yml"
-    claims.write_text(claims_text.replace("- id: C2", "  not_testable: no data\n- id: C2"), encoding="utf-8")
-    Chapter("small-talk", profile="public").finish()
-    assert read_results(tmp_path / "result.json").metrics == {}
+    closed = claims_text.replace("- id: C2", "  not_testable: no data\n- id: C2")
+    claims.write_text(closed, encoding="utf-8")
+    with pytest.raises(ReportError, match="small-talk, check K1: this run did not record score/old"):
+        Chapter("small-talk", profile="public").finish()
+    checked = Chapter("small-talk", profile="public")
+    checked.record("score/old", 0.5, unit="points")
+    checked.finish()
+    assert list(read_results(tmp_path / "result.json").metrics) == ["score/old"]
     claims.write_text(claims_text, encoding="utf-8")
-    with pytest.raises(ReportError, match=r"claim C1: this run did not record score/new, score/old"):
+    with pytest.raises(ReportError, match=r"finding C1: this run did not record score/new, score/old"):
         Chapter("small-talk", profile="paper").finish()
     Chapter("small-talk", profile="default").finish()  # a small run may leave claims open
 
@@ -214,10 +219,10 @@ def recorded(checkout, make, head, *gains):
 
 
 def test_box_and_table_before_any_record(chapter):
-    assert repr(chapter.verdict_box()).count("not yet recorded") == 2
+    assert repr(chapter.verdict_box()).count("not yet recorded") == 4  # finding, check, totals, cost
     assert chapter.recorded("score/new") is None
     html = both(chapter).claims_table().to_html()
-    assert "gain: 0.100 points, 1 seed" in html
+    assert ">0.100 points<" in html
     assert "not yet recorded" in html
 
 
@@ -230,7 +235,7 @@ def test_box_and_table_with_records(chapter, checkout, make, head):
     assert "It scales to &lt; 1 s." in box.markup
     assert "1 CPU-s, 100 MiB of memory, 12 parameters" in repr(box)
     html = chapter.claims_table().to_html()
-    assert "gain: 0.110 points [0.085, 0.135], 3 seeds" in html
+    assert "gain over the old way: 0.110 [0.085, 0.135] points (3 seeds)" in html
     assert "2.0 points" in html
     assert "no figure (recalled)" in html
     assert 'href="#small-talk-c1"' in html

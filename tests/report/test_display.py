@@ -16,22 +16,22 @@ from echobook.report.display import (
     CLASSES,
     Html,
     badge,
-    cost_text,
     figure,
+    figures_text,
     outcome_text,
     range_text,
+    rounded,
     stamp,
     strip_volatile,
-    verdict_box,
     volatile,
+    with_unit,
 )
 from echobook.report.errors import ReportError
 from echobook.report.figures import figure_style, palette
 from echobook.report.results import Cost, Dataset
 from echobook.report.source import show_source
 from echobook.report.tables import table
-from echobook.report.verdicts import VERDICTS, TestOutcome, judge_claims
-from echobook.sphinx.rows import minutes_text
+from echobook.report.verdicts import VERDICTS, TestOutcome
 
 
 def test_every_verdict_has_words_a_sign_and_its_own_class():
@@ -48,10 +48,12 @@ def test_every_verdict_has_words_a_sign_and_its_own_class():
     ("value", "text"),
     [
         (0.61234, "0.612"),
-        (0.0, "0.000"),
-        (-1.5, "−1.500"),
+        (0.0, "0"),
+        (-1.5, "−1.50"),
+        (9.3, "9.30"),
+        (14.63, "14.6"),
         (0.00012, "0.00012"),
-        (1234.5, "1234.500"),
+        (1234.5, "1,234"),
         (-4e-7, "−4e−07"),
     ],
 )
@@ -88,12 +90,14 @@ def test_every_verdict_has_the_class_the_stylesheet_knows():
         "reproduced": "verdict-reproduced",
         "partly reproduced": "verdict-partly",
         "not reproduced": "verdict-not",
+        "undecided": "verdict-undecided",
         "not testable here": "verdict-untestable",
         "not yet recorded": "verdict-pending",
     }
     style = (Path(__file__).parents[2] / "book" / "_static" / "custom.css").read_text(encoding="utf-8")
-    coloured = set(re.findall(r"\.echobook-verdict\.(verdict-\w+)", style))
-    assert {CLASSES[verdict] for verdict in VERDICTS[:3]} <= coloured <= set(CLASSES.values())
+    coloured = set(re.findall(r"verdict-(?!box|good|part\b|bad|none)\w+|check-\w+", style))
+    wanted = {CLASSES[verdict] for verdict in VERDICTS[:4]} | {"check-passed", "check-failed"}
+    assert wanted <= coloured <= wanted | set(CLASSES.values())
 
 
 @pytest.mark.parametrize(
@@ -111,31 +115,42 @@ def test_no_range_from_one_end():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({}, "gain in all: 0.500 points [0.100, 0.900], 2 seeds"),
-        ({"seeds": (3,), "low": None, "high": None}, "gain in all: 0.500 points, 1 seed"),
-        ({"unit": ""}, "gain in all: 0.500 [0.100, 0.900], 2 seeds"),
-        ({"estimate": -0.25, "low": -0.5}, "gain in all: −0.250 points [−0.500, 0.900], 2 seeds"),
+        ({}, "gain over the old way: 0.500 [0.100, 0.900] points"),
+        ({"seeds": (3,), "low": None, "high": None}, "gain over the old way: 0.500 points"),
+        ({"unit": ""}, "gain over the old way: 0.500 [0.100, 0.900]"),
+        ({"unit": "gain"}, "gain over the old way: 0.500 [0.100, 0.900]"),
+        ({"estimate": -0.25, "low": -0.5}, "gain over the old way: −0.250 [−0.500, 0.900] points"),
     ],
 )
-def test_figure_of_a_test(fields, text):
-    outcome = TestOutcome(
-        **{
-            "name": "gain-in-all",
-            "estimate": 0.5,
-            "low": 0.1,
-            "high": 0.9,
-            "level": 0.95,
-            "standard_errors": 1.0,
-            "p_value": None,
-            "share_of_seeds": 1.0,
-            "seeds": (0, 1),
-            "values": (0.4, 0.6),
-            "unit": "points",
-            "verdict": "reproduced",
-            **fields,
-        }
-    )
-    assert outcome_text(outcome) == text
+def test_figure_of_a_test(claims_text, fields, text):
+    test = parse_claims(claims_text, "x.yml").findings[0].tests[0]
+    test = test.model_copy(update={"unit": fields.pop("unit", "points")})
+    shown = {"estimate": 0.5, "low": 0.1, "high": 0.9, "seeds": (0, 1), "values": (0.4, 0.6), **fields}
+    made = TestOutcome(test=test, decision="holds", **shown)
+    assert outcome_text(made) == text
+    assert figures_text(made) == text.split(": ")[1]
+
+
+@pytest.mark.parametrize(
+    ("unit", "words", "text"),
+    [
+        ("AUROC", "AUROC gain over softmax", "0.1"),
+        ("auroc", "AUROC gain over softmax", "0.1"),
+        ("s", "time spent", "0.1 s"),
+        ("points", "gain", "0.1 points"),
+        ("%", "10 % more", "0.1"),
+        ("", "gain", "0.1"),
+    ],
+)
+def test_a_unit_that_the_words_name_is_not_said_twice(unit, words, text):
+    assert with_unit("0.1", unit, words) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.02, "0.02"), (0.0, "0"), (-0.05, "−0.05"), (1e-12, "1e−12"), (6.4, "6.4")]
+)
+def test_numbers_that_were_set_have_no_zeros_at_the_end(value, text):
+    assert rounded(value) == text
 
 
 def stamped(results):
@@ -183,37 +198,6 @@ def test_only_the_content_of_changing_figures_is_stripped():
     empty = '<data class="echobook-volatile" value=""></data>'
     assert strip_volatile(markup) == f"<p>{empty} and 6 s, {empty}</p>"
     assert repr(Html(markup)) == "and 6 s,"
-
-
-def test_cost_is_the_mean_time_and_the_largest_memory(make):
-    runs = [make(), make()]
-    for run, seconds, memory in zip(runs, (1000.0, 3000.0), (2000.0, 1000.0), strict=True):
-        run.cost = Cost(wall_seconds=1.0, cpu_seconds=seconds, peak_memory_mib=memory)
-        run.parameter_counts = {"head": 1_000, "body": 234}
-    assert cost_text(runs) == (
-        "Cost of one recorded run: 2,000 CPU-s, 2,000 MiB of memory, 1,234 parameters."
-    )
-    runs[0].parameter_counts = {}
-    assert cost_text(runs) == "Cost of one recorded run: 2,000 CPU-s, 2,000 MiB of memory."
-    assert cost_text([]) == "Cost: not yet recorded."
-
-
-@pytest.mark.parametrize(
-    ("count", "said"),
-    [(0, "no recorded run yet"), (1, "1 recorded public run"), (2, "2 recorded public runs")],
-)
-def test_box_says_how_many_runs_are_behind_it(make, claims_text, count, said):
-    claims = parse_claims(claims_text, "x.yml")
-    results = [make(seed=seed) for seed in range(count)]
-    box = verdict_box(judge_claims(claims, results), results)
-    assert f"Verdicts ({said})" in repr(box).replace("( ", "(").replace(" )", ")")
-    soup = BeautifulSoup(box.markup, "html.parser")
-    assert [(link["href"], link.get_text()) for link in soup.find_all("a")] == [
-        ("#small-talk-c1", "C1"),
-        ("#small-talk-c2", "C2"),
-    ]
-    assert soup.find_all("li")[1].get_text() == "– not testable here C2 It scales to < 1 s."
-    assert soup.find_all("p")[1].get_text() == cost_text(results)
 
 
 def test_html_escapes_and_prints_as_text():
@@ -305,11 +289,3 @@ def test_source_with_fences_gets_a_longer_one():
 def test_foreign_source_is_refused():
     with pytest.raises(ReportError, match="expected a function or class of echobook"):
         show_source(re.compile)
-
-
-def test_cost_counts_what_was_kept(make):
-    results = make()
-    results.cost = Cost(wall_seconds=1.0, cpu_seconds=10.0, peak_memory_mib=50.0, kept_cpu_seconds=1990.0)
-    assert "2,000 CPU-s, 50 MiB" in cost_text([results])
-    assert minutes_text([results]) == "33.3"
-    assert minutes_text([]) == "none yet"

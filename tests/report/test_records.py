@@ -297,6 +297,15 @@ def test_recording_one_profile_leaves_the_others(checkout, make, head):
     assert load_recorded(checkout, "small-talk", "paper")[0].value("score/new") == 0.6
 
 
+def test_a_default_run_is_recorded_although_claims_name_other_metrics(checkout, make, head):
+    built(checkout, make({"score/generated": 1.0}, profile="default", commit=head))
+    keep(checkout, (0,), profile="default")
+    assert load_recorded(checkout, "small-talk", "default")[0].value("score/generated") == 1.0
+    built(checkout, make({"score/generated": 1.0}, profile="paper", commit=head))
+    with pytest.raises(ResultsError, match="no metric"):
+        keep(checkout, (0,), profile="paper")
+
+
 def test_recording_again_replaces_the_old_seeds(checkout, make, head):
     for seed in (0, 1, 7):
         place(checkout, make({"old": 1.0}, seed=seed, commit=head))
@@ -372,3 +381,12 @@ def test_a_chapter_without_claims_is_not_recorded(checkout, make, head):
     (checkout / "data" / "claims" / "small-talk.yml").unlink()
     with pytest.raises(ClaimsError, match="claims are written before results"):
         keep(checkout, (0,))
+
+
+def test_pilot_runs_are_never_recorded(checkout, make, head):
+    for seed in (999, 1000):
+        built(checkout, make(seed=seed, commit=head))
+    with pytest.raises(ResultsError, match="small-talk: seed 1000: seeds from 1000 on are for pilot runs"):
+        keep(checkout, (999, 1000))
+    [path] = keep(checkout, (999,))
+    assert path.name == "seed-999.json"

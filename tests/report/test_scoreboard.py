@@ -1,20 +1,19 @@
-"""The scoreboard: rows, totals and the short form."""
+"""The scoreboard: boards, totals and the short form."""
 
 import pytest
-from bs4 import BeautifulSoup
 
-from echobook.report.claims import Printed, load_claims, parse_claims
-from echobook.report.errors import ReportError, ResultsError
+from echobook.report.claims import Printed
+from echobook.report.errors import ReportError
 from echobook.report.results import write_results
 from echobook.report.scoreboard import (
-    Row,
-    built_results,
-    claims_frame,
+    Totals,
+    by_verdict,
+    counted_text,
     plain_scoreboard,
     printed_text,
     scoreboard,
-    this_run,
     totals,
+    totals_text,
 )
 from echobook.report.verdicts import VERDICTS
 
@@ -26,81 +25,89 @@ def recorded(root, make, head, seeds=3):
         write_results(make(values, seed=seed, commit=head), folder / f"seed-{seed}.json")
 
 
-def built(root, results):
-    folder = root / "_build" / results.profile / "results" / "small-talk"
-    write_results(results, folder / f"seed-{results.seed}.json")
+def test_a_board_before_any_run(checkout):
+    [one] = scoreboard(checkout)
+    assert (one.slug, one.recorded, one.minutes) == ("small-talk", [], None)
+    assert [outcome.verdict for outcome in one.findings] == ["not yet recorded", "not testable here"]
+    assert [check.passed for check in one.checks] == [None]
 
 
-def test_rows_before_any_run(checkout):
-    first, second = scoreboard(checkout)
-    assert (first.slug, first.claim, first.verdict, first.anchor) == (
-        "small-talk",
-        "C1",
-        "not yet recorded",
-        "small-talk-c1",
-    )
-    assert (first.printed, first.recorded, first.seeds, first.build) == ("2.0 points", "", 0, "")
-    assert (second.printed, second.verdict) == ("no figure (recalled)", "not testable here")
-
-
-def test_rows_with_record_and_build(checkout, make, head):
+def test_a_board_of_recorded_runs(checkout, make, head):
     recorded(checkout, make, head)
-    built(checkout, make({"score/new": 0.7, "score/old": 0.5}, profile="default"))
-    first, _ = scoreboard(checkout)
-    assert first.recorded == "gain: 0.110 points [0.085, 0.135], 3 seeds"
-    assert first.build == "gain: 0.200 points, 1 seed"
-    assert (first.seeds, first.verdict) == (3, "reproduced")
+    [one] = scoreboard(checkout)
+    assert [outcome.verdict for outcome in one.findings] == ["reproduced", "not testable here"]
+    assert [check.passed for check in one.checks] == [True]
+    assert one.minutes == pytest.approx(1.25 / 60)
 
 
-def test_smoke_build_never_gives_a_verdict(checkout, make):
-    built(checkout, make({"score/new": 0.7, "score/old": 0.5}, profile="smoke"))
-    first, _ = scoreboard(checkout, profile="smoke")
-    assert (first.verdict, first.recorded) == ("not yet recorded", "")
-
-
-def test_leftovers_of_other_runs_are_passed_over(checkout, make):
-    for seed, size in ((0, 3), (1, 3), (2, 9)):
-        built(checkout, make(seed=seed, profile="default", parameters={"size": size}))
-    assert [run.seed for run in built_results(checkout, "small-talk", "default")] == [0, 1]
-
-
-def test_a_build_without_the_metrics_shows_none(checkout, make):
-    built(checkout, make({"score/new": 0.7}, profile="default"))
-    assert scoreboard(checkout)[0].build == ""
+def test_a_build_never_gives_a_verdict(checkout, make):
+    folder = checkout / "_build" / "default" / "results" / "small-talk"
+    write_results(make({"score/new": 0.7, "score/old": 0.5}, profile="default"), folder / "seed-0.json")
+    assert scoreboard(checkout)[0].findings[0].verdict == "not yet recorded"
 
 
 def test_totals_and_short_form(checkout, make, head):
     recorded(checkout, make, head)
-    rows = scoreboard(checkout, slugs=["small-talk"])
-    assert totals(rows) == {
-        "reproduced": 1,
-        "partly reproduced": 0,
-        "not reproduced": 0,
-        "not testable here": 1,
-        "not yet recorded": 0,
-    }
-    assert plain_scoreboard(rows) == "small-talk  C1 ✓ C2 –\n2 claims: 1 reproduced, 1 not testable here"
-    assert plain_scoreboard([]) == "0 claims: none"
+    assert plain_scoreboard(scoreboard(checkout)).split("\n") == [
+        "small-talk  C1 ✓ C2 – | checks: 1 of 1",
+        "✓ reproduced, – not testable here",
+        "2 findings of papers: 1 reproduced, 1 not testable here; 1 check passed of 1",
+    ]
+    assert plain_scoreboard([]) == "0 findings of papers: none"
 
 
-def row(slug, claim, verdict):
-    return Row(slug, claim, "s", "p", "", 0, "", verdict, "a")
-
-
-def test_short_form_keeps_each_chapter_to_its_own_line():
-    rows = [row("a-long-name", "C1", "reproduced"), row("b", "C1", "not reproduced")]
-    rows += [row("b", "C2", "partly reproduced"), row("a-long-name", "C2", "not yet recorded")]
-    assert plain_scoreboard(rows).split("\n") == [
-        "a-long-name  C1 ✓ C2 …",
-        "b            C1 ✗ C2 ◐",
-        "4 claims: 1 reproduced, 1 partly reproduced, 1 not reproduced, 1 not yet recorded",
+def test_short_form_keeps_papers_and_ours_apart_and_each_chapter_on_its_line(board_of, finding, outcome):
+    hit, miss, unclear = outcome(0.05, 0.03, 0.07), outcome(0.0, -0.01, 0.01), outcome(0.01, -0.01, 0.03)
+    long = board_of(finding("C1", hit), finding("C2", miss, origin="ours"), slug="a-long-name")
+    short = board_of(finding("C1", hit, miss, origin="derived"), finding("C2", unclear), slug="b")
+    assert plain_scoreboard([long, short]).split("\n") == [
+        "a-long-name  C1 ✓ | ours: C2 ✗",
+        "b            C1 ◐ C2 ?",
+        "✓ reproduced, ◐ partly reproduced, ✗ not reproduced, ? undecided",
+        "3 findings of papers: 1 reproduced, 1 partly reproduced, 1 undecided; 1 of ours: 1 not reproduced",
     ]
 
 
-def test_every_claim_is_counted_once_under_its_verdict():
-    rows = [row("a", f"C{k}", verdict) for k, verdict in enumerate(VERDICTS) for _ in range(k + 1)]
-    assert totals(rows) == {verdict: k + 1 for k, verdict in enumerate(VERDICTS)}
-    assert list(totals([])) == list(VERDICTS)
+def test_every_finding_is_counted_once_under_its_verdict_and_owner(board_of, finding, outcome):
+    hit, miss = outcome(0.05, 0.03, 0.07), outcome(0.0, -0.01, 0.01)
+    boards = [
+        board_of(
+            finding("C1", hit), finding("C2", hit, origin="derived"), finding("C3", miss, origin="ours")
+        ),
+        board_of(finding("C1", miss), finding("C2", reason="no data")),
+    ]
+    found = totals(boards)
+    assert {verdict: count for verdict, count in found.papers.items() if count} == {
+        "reproduced": 2,
+        "not reproduced": 1,
+        "not testable here": 1,
+    }
+    assert sum(found.ours.values()) == found.ours["not reproduced"] == 1
+    assert list(found.papers) == list(by_verdict([])) == list(VERDICTS)
+
+
+@pytest.mark.parametrize(
+    ("papers", "ours", "passed", "checks", "text"),
+    [
+        (1, 0, 0, 0, "1 finding of the paper: 1 reproduced"),
+        (2, 1, 0, 0, "2 findings of the paper: 2 reproduced; 1 of ours: 1 reproduced"),
+        (0, 0, 1, 2, "0 findings of the paper: none; 1 check passed of 2"),
+    ],
+)
+def test_totals_in_words(papers, ours, passed, checks, text):
+    found = Totals({"reproduced": papers, "undecided": 0}, {"reproduced": ours}, passed, checks)
+    assert totals_text(found, whose="the paper") == text
+    assert counted_text({"undecided": 0}) == "none"
+
+
+def test_a_failed_check_is_named(checkout, make, head):
+    folder = checkout / "data" / "recorded" / "public" / "small-talk"
+    for seed in range(2):
+        write_results(
+            make({"score/new": 2.6, "score/old": 2.5}, seed=seed, commit=head), folder / f"seed-{seed}.json"
+        )
+    assert "| checks: 0 of 1 K1 ✗" in plain_scoreboard(scoreboard(checkout))
+    assert totals(scoreboard(checkout)).passed == 0
 
 
 @pytest.mark.parametrize(
@@ -112,105 +119,13 @@ def test_a_figure_not_read_in_the_paper_says_so(provenance, text):
     assert printed_text(printed) == text
 
 
-def columns(frame):
-    return {name: list(frame[name]) for name in frame.columns if name != "claim"}
-
-
-def test_table_of_claims_before_any_record(checkout, make):
-    claims = load_claims(checkout, "small-talk")
-    frame = claims_frame(claims, [], [])
-    assert list(frame["claim"]) == [
-        '<a href="#small-talk-c1">C1</a> The new way beats the old one.',
-        '<a href="#small-talk-c2">C2</a> It scales to &lt; 1 s.',
-    ]
-    cells = columns(frame)
-    badges = [BeautifulSoup(cell, "html.parser").span for cell in cells.pop("verdict")]
-    assert [badge["class"][1] for badge in badges] == ["verdict-pending", "verdict-untestable"]
-    assert [badge.get_text() for badge in badges] == ["… not yet recorded", "– not testable here"]
-    assert cells == {
-        "paper": ["2.0 points", "no figure (recalled)"],
-        "recorded (95 % interval)": ["not yet recorded", "The live system is not public."],
-        "this run": ["–", "–"],
-    }
-
-
-def test_table_of_claims_sets_the_record_beside_this_run(checkout, make):
-    claims = load_claims(checkout, "small-talk")
-    old = [make({"score/new": 0.6 + seed / 100, "score/old": 0.5}, seed=seed) for seed in range(3)]
-    shown = columns(
-        claims_frame(claims, old, [make({"score/new": 0.1, "score/old": 0.5}, profile="default")])
-    )
-    assert shown["recorded (95 % interval)"] == [
-        "gain: 0.110 points [0.085, 0.135], 3 seeds",
-        "The live system is not public.",
-    ]
-    assert shown["this run"] == ["gain: −0.400 points, 1 seed", "–"]
-    assert ["verdict-reproduced" in cell for cell in shown["verdict"]] == [True, False]
-
-
-def test_text_of_the_claims_cannot_break_the_table(checkout, make, claims_text):
-    text = claims_text.replace("2.0 points", "< 2 & more").replace("live system", "live <b>system</b>")
-    shown = columns(claims_frame(parse_claims(text, "x.yml"), [], []))
-    assert shown["paper"][0] == "&lt; 2 &amp; more"
-    assert shown["recorded (95 % interval)"][1] == "The live &lt;b&gt;system&lt;/b&gt; is not public."
-
-
-@pytest.mark.parametrize("timed", ["score/new", "score/old"])
-def test_a_figure_with_any_measured_time_in_it_is_marked_as_changing(checkout, make, timed):
-    claims = load_claims(checkout, "small-talk")
-    values = {"score/new": 0.6, "score/old": 0.5, "other": 1.0}
-    mark = '<data class="echobook-volatile" value="">gain: 0.100 points, 1 seed</data>'
-    assert columns(claims_frame(claims, [], [make(values, timing=(timed,))]))["this run"] == [mark, "–"]
-    plain = columns(claims_frame(claims, [], [make(values, timing=("other",))]))
-    assert plain["this run"] == ["gain: 0.100 points, 1 seed", "–"]
-
-
-def test_figures_of_several_tests_stand_one_after_the_other(make, claims_text):
-    more = """  - {name: new-alone, metric: score/new, comparison: value,
-     reproduced: {all: [{quantity: estimate, is: ">", value: 0}]},
-     not_reproduced: {all: [{quantity: estimate, is: "<", value: 0}]}}
-- id: C2"""
-    claims = parse_claims(claims_text.replace("- id: C2", more), "x.yml")
-    both = "gain: 0.100 points, 1 seed; new alone: 0.600 points, 1 seed"
-    assert this_run(claims, [make()]) == [both, ""]
-    assert this_run(claims, [make({"score/new": 0.6})]) == ["", ""]
-    assert this_run(claims, []) == ["", ""]
-
-
-def test_builds_come_by_seed_and_other_files_are_passed_over(checkout, make):
-    for seed in (10, 9, 2):
-        built(checkout, make(seed=seed, profile="default"))
-    folder = checkout / "_build" / "default" / "results" / "small-talk"
-    (folder / "notes.json").write_text("{", encoding="utf-8")
-    (folder / "seed-02.json").write_text("{", encoding="utf-8")
-    assert [run.seed for run in built_results(checkout, "small-talk", "default")] == [2, 9, 10]
-    assert built_results(checkout, "small-talk", "paper") == []
-
-
-def test_a_half_written_build_is_named(checkout, make):
-    built(checkout, make(profile="default"))
-    path = checkout / "_build" / "default" / "results" / "small-talk" / "seed-0.json"
-    path.write_text(path.read_text(encoding="utf-8")[:200], encoding="utf-8")
-    with pytest.raises(ResultsError, match=r"seed-0\.json: not a results file"):
-        scoreboard(checkout)
-
-
-def test_a_build_never_gives_a_verdict_beside_a_record(checkout, make, head):
-    recorded(checkout, make, head)
-    built(checkout, make({"score/new": 0.1, "score/old": 0.5}, profile="default"))
-    assert scoreboard(checkout)[0].verdict == "reproduced"
-    assert scoreboard(checkout)[0].build == "gain: −0.400 points, 1 seed"
-
-
 def test_chapters_come_in_the_order_of_their_names_or_as_asked(checkout, claims_text):
     folder = checkout / "data" / "claims"
     for slug in ("zebra", "big-talk"):
         text = claims_text.replace("slug: small-talk", f"slug: {slug}")
         (folder / f"{slug}.yml").write_text(text, encoding="utf-8")
-    assert [found.slug for found in scoreboard(checkout)] == [
-        slug for slug in ("big-talk", "small-talk", "zebra") for _ in range(2)
-    ]
-    assert [found.slug for found in scoreboard(checkout, slugs=["zebra", "big-talk"])][::2] == [
+    assert [found.slug for found in scoreboard(checkout)] == ["big-talk", "small-talk", "zebra"]
+    assert [found.slug for found in scoreboard(checkout, slugs=["zebra", "big-talk"])] == [
         "zebra",
         "big-talk",
     ]

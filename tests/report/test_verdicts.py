@@ -1,430 +1,314 @@
-"""Verdicts: worked examples of every comparison, rule and combination; loops as oracles; refusals."""
+"""Decisions and verdicts: worked examples, all combinations against their definition, refusals."""
 
 import itertools
 from typing import get_args
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from echobook.metrics.statistics import hierarchical_bootstrap
-from echobook.report.claims import Claim, Claims, Printed, Test
+from echobook.report.claims import Check, CheckTest, Claims, Finding, Test, parse_claims
 from echobook.report.errors import ClaimsError, ResultsError
-from echobook.report.measures import seed_value
-from echobook.report.verdicts import VERDICTS, Verdict, combine, estimate, judge_claims, measure
+from echobook.report.verdicts import (
+    VERDICTS,
+    Decision,
+    TestOutcome,
+    Verdict,
+    combine,
+    decide,
+    estimate,
+    judge_checks,
+    judge_finding,
+    judge_findings,
+    measure,
+)
 
-PRINTED = Printed(value=None, unit="", text="no figure", source="abstract", provenance="read")
-YES = {"all": [{"quantity": "estimate", "is": ">", "value": 0.0}]}
-NO = {"any": [{"quantity": "estimate", "is": "<", "value": -1.0}]}
+H, S, F, U = get_args(Decision)
+R, P, N, UNDECIDED, CLOSED, PENDING = VERDICTS
+PRINTED = {"value": None, "unit": "", "text": "none", "source": "abstract", "provenance": "read"}
 
 
 def criterion(**fields):
-    plain = {"name": "t", "metric": "a", "comparison": "value", "reproduced": YES, "not_reproduced": NO}
+    plain = {
+        "name": "t",
+        "words": "the score",
+        "metric": "a",
+        "comparison": "value",
+        "unit": "points",
+        "direction": "above",
+        "bound": 0.0,
+        "smallest_effect": 1.0,
+        "resampling": {"unit": "seeds"},
+        "differs": "one thing",
+        "otherwise": "nothing",
+    }
     return Test.model_validate({**plain, **fields})
 
 
-def claim(*tests, identity="C1", **fields):
-    return Claim(
-        id=identity,
-        statement="s",
-        anchor=f"a-{identity.lower()}",
-        printed=PRINTED,
-        tests=list(tests),
-        **fields,
-    )
+def within(low, high, **fields):
+    return criterion(direction="within", bound=[low, high], smallest_effect=None, **fields)
 
 
-def chapter(*claims):
-    return Claims(slug="small-talk", paper="p", claims=list(claims))
+def finding(*tests, identity="C1", **fields):
+    shape = {"statement": "s", "anchor": f"a-{identity.lower()}", "origin": "ours", "printed": PRINTED}
+    listed = [test.model_dump() for test in tests]
+    return Finding.model_validate({"id": identity, **shape, "tests": listed, **fields})
 
 
-def runs(make, *seeds):
-    return [make(values, seed=seed) for seed, values in enumerate(seeds)]
+def limit(**fields):
+    plain = {"name": "t", "words": "w", "metric": "a", "comparison": "value", "unit": ""}
+    return CheckTest.model_validate({**plain, **fields})
+
+
+def check(*tests, identity="K1"):
+    return Check(id=identity, statement="s", anchor=f"a-{identity.lower()}", tests=list(tests))
+
+
+def runs(make, *values):
+    """One run a seed; the metric a has the value given."""
+    return [make({"a": float(value)}, seed=seed) for seed, value in enumerate(values)]
+
+
+@pytest.fixture
+def chapter(claims_text):
+    """Make the claims of a chapter of findings and checks."""
+    whole = parse_claims(claims_text, "x.yml")
+
+    def made(findings=(), checks=()) -> Claims:
+        return whole.model_copy(update={"findings": list(findings), "checks": list(checks)})
+
+    return made
 
 
 @pytest.mark.parametrize(
-    ("fields", "expected"),
+    ("low", "high", "decision"),
     [
-        ({"comparison": "value"}, 3.0),
-        ({"comparison": "difference", "against": "b"}, 1.0),
-        ({"comparison": "difference", "against": 2.5}, 0.5),
-        ({"comparison": "ratio", "against": "b"}, 1.5),
-        ({"comparison": "relative_change", "against": "b"}, 0.5),
-        ({"comparison": "relative_change", "against": "c"}, 4.0),  # (3 - -1) / |-1|
-        ({"comparison": "equality", "against": "c", "tolerance": 1.0}, 4.0),
-        ({"comparison": "order", "metric": ["a", "b", "c"]}, 1.0),  # steps 1 and 3
-        ({"comparison": "order", "metric": ["a", "c", "b"]}, -3.0),
+        (0.1, 2.0, H),
+        (0.0, 2.0, U),  # the bound itself is not beyond it
+        (0.1, 0.9, S),
+        (0.1, 1.0, H),  # the smallest effect itself is not short of it
+        (-0.5, 0.9, F),
+        (-0.5, 1.0, U),
+        (-0.5, -0.1, F),
+        (-0.5, 1.5, U),
+        (1.5, 2.0, H),
+        (0.0, 0.0, F),
     ],
 )
-def test_comparisons_by_hand(make, fields, expected):
-    assert seed_value(criterion(**fields), make({"a": 3.0, "b": 2.0, "c": -1.0})) == expected
+def test_decisions_above_and_below_are_mirror_images(low, high, decision):
+    assert decide(criterion(), low, high) == decision
+    mirrored = criterion(direction="below", bound=-0.0, smallest_effect=-1.0)
+    assert decide(mirrored, -high, -low) == decision
 
 
-@pytest.mark.parametrize(("how", "expected"), [("mean", 3.0), ("median", 2.0), ("min", 1.0), ("max", 6.0)])
-def test_aggregates(make, how, expected):
-    test = criterion(aggregate=how, interval={"method": "none"})
-    assert measure(test, runs(make, {"a": 1.0}, {"a": 2.0}, {"a": 6.0})).estimate == expected
+@pytest.mark.parametrize(
+    ("low", "high", "decision"),
+    [
+        *[(-0.1, 0.1, H), (-0.2, 0.0, U), (0.0, 0.2, U), (-0.3, 0.3, U), (-0.3, -0.2, U), (0.2, 0.3, U)],
+        *[(-0.4, -0.21, F), (0.21, 0.4, F), (-0.19, 0.19, H), (-0.3, 0.0, U), (0.0, 0.3, U)],
+    ],
+)
+def test_decisions_within_a_pair_of_bounds(low, high, decision):
+    assert decide(within(-0.2, 0.2), low, high) == decision
 
 
-def test_t_interval_and_standard_errors(make):
-    outcome = measure(criterion(null_value=1.0), runs(make, {"a": 1.0}, {"a": 2.0}, {"a": 3.0}))
-    assert (outcome.estimate, outcome.seeds, outcome.values) == (2.0, (0, 1, 2), (1.0, 2.0, 3.0))
-    assert outcome.low == pytest.approx(2 - 4.302653 / 3**0.5, rel=1e-6)
-    assert outcome.standard_errors == pytest.approx(3**0.5, rel=1e-12)  # |2 - 1| / (1 / sqrt 3)
-    assert outcome.share_of_seeds == pytest.approx(2 / 3)
-    assert outcome.unit == "points"
+@pytest.mark.parametrize(
+    ("low", "high", "decision"),
+    [(-0.04, 0.1, H), (-0.2, -0.06, F), (-0.06, 0.1, U), (-0.05, 0.1, U), (-0.2, -0.05, U), (0.2, 0.3, H)],
+)
+def test_no_worse_than_holds_or_fails_at_its_margin_and_is_never_both(low, high, decision):
+    assert decide(criterion(bound=-0.05, smallest_effect=-0.05), low, high) == decision
 
 
-def test_equal_seeds_are_infinitely_many_standard_errors_away(make):
-    same = runs(make, {"a": 2.0}, {"a": 2.0})
-    assert measure(criterion(), same).standard_errors == float("inf")
-    assert measure(criterion(null_value=2.0), same).standard_errors == 0.0
+@pytest.mark.parametrize("test", [criterion(), within(-1, 1)])
+def test_without_an_interval_nothing_is_decided(test):
+    assert decide(test, None, None) == decide(test, 5.0, None) == decide(test, None, -5.0) == U
 
 
-def test_share_within_tolerance(make):
-    test = criterion(comparison="equality", against=1.0, tolerance=0.5)
-    outcome = measure(test, runs(make, {"a": 1.0}, {"a": 1.5}, {"a": 1.6}, {"a": 0.0}))
-    assert outcome.share_of_seeds == 0.5
-
-
-def test_one_seed_proves_nothing_that_needs_an_interval(make):
-    test = criterion(reproduced={"all": [{"quantity": "low", "is": ">", "value": 0.0}]})
-    outcome = measure(test, runs(make, {"a": 5.0}))
-    assert (outcome.low, outcome.standard_errors, outcome.verdict) == (None, None, "partly reproduced")
-
-
-def test_bootstrap_over_items_matches_a_loop(make):
-    rng = np.random.default_rng(0)
-    a, b = rng.uniform(1, 2, 60).round(4), rng.uniform(0, 1, 60).round(4)
-    weights = rng.integers(1, 9, 60).astype(float)
-    values = {"a": float(a @ weights / weights.sum()), "b": float(b @ weights / weights.sum())}
-    result = make(
-        values,
-        items={"a": a.tolist(), "b": b.tolist()},
-        weights={"a": weights.tolist(), "b": weights.tolist()},
-    )
-    loop, draws = np.random.default_rng(1), []
-    for _ in range(4000):
-        k = loop.integers(60, size=60)
-        draws.append((a[k] @ weights[k]) / (b[k] @ weights[k]))
-    rule = {"method": "bootstrap", "over": "items"}
-    outcome = measure(criterion(comparison="ratio", against="b", interval=rule), [result])
-    assert outcome.estimate == pytest.approx(values["a"] / values["b"], rel=1e-12)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    slack = 0.12 * float(np.std(draws))  # three times what 4000 draws leave open (0.04 standard deviations)
-    assert (outcome.low, outcome.high) == (pytest.approx(low, abs=slack), pytest.approx(high, abs=slack))
-
-
-@pytest.mark.parametrize("against", ["b", 0.4, -0.4])
-@pytest.mark.parametrize("comparison", ["difference", "ratio", "relative_change"])
-def test_item_intervals_of_every_comparison_match_a_loop(make, comparison, against):
-    rng = np.random.default_rng(6)
-    a, b = rng.uniform(1, 2, 40).round(4), rng.uniform(-1, -0.5, 40).round(4)
-    result = make({"a": float(a.mean()), "b": float(b.mean())}, items={"a": a.tolist(), "b": b.tolist()})
-    loop, draws = np.random.default_rng(7), []
-    for _ in range(4000):
-        k = loop.integers(40, size=40)
-        ours, other = a[k].mean(), b[k].mean() if against == "b" else against
-        compared = {
-            "difference": ours - other,
-            "ratio": ours / other,
-            "relative_change": (ours - other) / abs(other),
-        }
-        draws.append(compared[comparison])
-    rule = {"method": "bootstrap", "over": "items"}
-    outcome = measure(criterion(comparison=comparison, against=against, interval=rule), [result])
-    slack = 0.12 * float(np.std(draws))  # three times what 4000 draws leave open (0.04 standard deviations)
-    expected = [pytest.approx(q, abs=slack) for q in np.quantile(draws, [0.025, 0.975])]
-    assert [outcome.low, outcome.high] == expected
-
-
-def test_items_without_any_finite_draw_are_refused(make):
-    result = make({"a": 0.0, "b": 1e-300}, items={"a": [1e300, -1e300], "b": [0.0, 0.0]})
-    rule = {"method": "bootstrap", "over": "items"}
-    with pytest.raises(ClaimsError, match="test t: no resample of the items has a finite ratio"):
-        measure(criterion(comparison="ratio", against="b", interval=rule), [result])
-
-
-@pytest.mark.parametrize("light", ["a", "b"])
-def test_draws_of_items_without_weight_are_left_out(make, light):
-    # a quarter of all draws hold only the second item, which has no weight under one of the metrics
-    weights = {name: [1.0, 0.0 if name == light else 1.0] for name in "ab"}
-    scores = {"a": [2.0, 2.0], "b": [1.0, 1.0]}
-    result = make({"a": 2.0, "b": 1.0}, items=scores, weights=weights)
-    for method in ("bootstrap", "hierarchical"):
-        rule = {"method": method, "over": "items"}
-        outcome = measure(criterion(comparison="ratio", against="b", interval=rule), [result, result])
-        assert (outcome.estimate, outcome.low, outcome.high) == (2.0, 2.0, 2.0)
-
-
-def test_hierarchical_interval_is_wider_than_pooled_items_when_seeds_differ(make):
-    rng = np.random.default_rng(2)
-    results = []
-    for seed, shift in enumerate((0.0, 1.0, 2.0)):
-        items = (shift + 0.01 * rng.normal(size=200)).round(6)
-        results.append(make({"a": float(items.mean())}, seed=seed, items={"a": items.tolist()}))
-    pooled, nested = (
-        measure(criterion(interval={"method": method, "over": "items"}), results)
-        for method in ("bootstrap", "hierarchical")
-    )
-    assert nested.high - nested.low > 3 * (pooled.high - pooled.low)
-    assert nested.low == pytest.approx(0.0, abs=0.1)  # three seeds: all-low has probability 1/27 > 0.025
-    assert nested.high == pytest.approx(2.0, abs=0.1)
-
-
-def test_hierarchical_interval_agrees_with_the_kernel(make):
-    # a seed drawn twice must bring fresh items each time, else the standard error is 1.22 times too large
-    rng = np.random.default_rng(5)
-    scores = [(10 + rng.normal(size=80)).round(4) for _ in range(2)]
-    results = [make({"a": float(s.mean())}, seed=k, items={"a": s.tolist()}) for k, s in enumerate(scores)]
-    outcome = measure(criterion(interval={"method": "hierarchical", "over": "items"}), results)
-    expected = hierarchical_bootstrap(scores, seed=0)
-    assert outcome.estimate == pytest.approx(expected.estimate, rel=1e-12)
-    # two bootstraps of 10,000 draws agree on a standard error to about 1 %
-    assert outcome.estimate / outcome.standard_errors == pytest.approx(expected.standard_error, rel=0.05)
-
-
-def test_groups_are_drawn_together(make):
-    groups = np.repeat(np.arange(12), 10)
-    items = np.random.default_rng(3).normal(size=12).round(6)[groups]
-    result = make({"a": float(items.mean())}, items={"a": items.tolist()}, groups={"a": groups.tolist()})
-    single, grouped = (
-        measure(criterion(interval={"method": "bootstrap", "over": over}), [result])
-        for over in ("items", "groups")
-    )
-    assert grouped.high - grouped.low > 2 * (single.high - single.low)
-
-
-def test_measuring_twice_gives_the_same_bits(make):
-    items = np.random.default_rng(4).normal(size=50).round(6)
-    result = make({"a": float(items.mean())}, items={"a": items.tolist()})
-    test = criterion(interval={"method": "bootstrap", "over": "items"})
-    assert measure(test, [result]) == measure(test, [result])
-
-
-def test_verdict_needs_its_rule(make):
-    rules = {
-        "reproduced": {
-            "all": [
-                {"quantity": "estimate", "is": ">=", "value": 2.0},
-                {"quantity": "seeds", "is": "==", "value": 2.0},
-            ]
-        },
-        "not_reproduced": {"any": [{"quantity": "estimate", "is": "<", "value": 1.0}]},
-    }
-    test = criterion(**rules)
-    assert measure(test, runs(make, {"a": 2.0}, {"a": 2.0})).verdict == "reproduced"
-    assert measure(test, runs(make, {"a": 2.0})).verdict == "partly reproduced"
-    assert measure(test, runs(make, {"a": 1.0}, {"a": 2.0})).verdict == "partly reproduced"
-    assert measure(test, runs(make, {"a": 0.5}, {"a": 1.0})).verdict == "not reproduced"
-
-
-def test_contradicting_criteria_are_refused(make):
-    test = criterion(not_reproduced={"any": [{"quantity": "estimate", "is": ">", "value": 1.0}]})
-    with pytest.raises(ClaimsError, match="test t: both"):
-        measure(test, runs(make, {"a": 2.0}))
-
-
-R, P, N = "reproduced", "partly reproduced", "not reproduced"
-
-
-@pytest.mark.parametrize("verdicts", list(itertools.product([R, P, N], repeat=3)))
-def test_combinations_match_their_definition(verdicts):
+@pytest.mark.parametrize("decisions", list(itertools.product([H, S, F, U], repeat=3)))
+def test_verdicts_match_their_definition(decisions):
     tests = [criterion(name=name) for name in "xyz"]
-    wins = verdicts.count(R)
-    for how, needed in (("all", 3), ("any", 1), ({"at_least": 2}, 2)):
-        whole = Claim.model_validate({**claim(*tests).model_dump(by_alias=True), "combine": how})
-        expected = R if wins >= needed else N if set(verdicts) == {N} else P
-        assert combine(whole, list(verdicts)) == expected
-    strict = Claim.model_validate({**claim(*tests).model_dump(by_alias=True), "combine": "worst"})
-    assert combine(strict, list(verdicts)) == (N if N in verdicts else P if P in verdicts else R)
+    kinds = set(decisions)
+    expected = R if kinds == {H} else N if kinds == {F} else UNDECIDED if U in kinds else P
+    assert combine(finding(*tests), list(decisions)) == expected
+    stands = finding(*tests, stands_on=["y"])
+    assert combine(stands, list(decisions)) == (N if decisions[1] == F else expected)
+    either = finding(*tests, combine="any")
+    assert combine(either, list(decisions)) == (R if H in kinds else expected)
 
 
-def test_holm_is_taken_over_the_chapter(make):
-    rule = {"any": [{"quantity": "p_value", "is": "<", "value": 0.05}]}
-    items = {
-        "a": (np.arange(1, 7) + 0.5).tolist(),  # all six above 0: p = 2/64
-        "b": [1.0, 2.0, 3.0, 4.0, 5.0, -0.5],  # one against: p = 4/64
-    }
-    result = make({name: float(np.mean(scores)) for name, scores in items.items()}, items=items)
-    p = {"method": "permutation", "over": "items"}
-    first = claim(criterion(reproduced=rule, p_value=p))
-    second = claim(criterion(metric="b", reproduced=rule, p_value=p), identity="C2")
-    third = claim(criterion(), identity="C3")
-    alone = judge_claims(chapter(first), [result])
-    together = judge_claims(chapter(first, second, third), [result])
-    assert alone[0].tests[0].p_value == pytest.approx(2 / 64)
-    assert alone[0].verdict == "reproduced"
-    assert [outcome.tests[0].p_value for outcome in together] == [
-        pytest.approx(4 / 64),
-        pytest.approx(4 / 64),
-        None,
+def test_outcome_of_a_test_over_seeds(make):
+    results = runs(make, 1.0, 3.0, 2.0)
+    outcome = measure(criterion(paper_effect=4.0), results)
+    assert (outcome.estimate, outcome.seeds, outcome.values) == (2.0, (0, 1, 2), (1.0, 3.0, 2.0))
+    half = 4.302652729749464 / 3**0.5  # t(2; .975), standard deviation 1
+    assert outcome.low == pytest.approx(2 - half, rel=1e-12)
+    assert outcome.high == pytest.approx(2 + half, rel=1e-12)
+    assert (outcome.decision, outcome.effect_ratio) == (U, 0.5)
+    assert (outcome.name, outcome.words, outcome.unit) == ("t", "the score", "points")
+
+
+def test_one_seed_has_no_interval_and_decides_nothing(make):
+    outcome = measure(criterion(), runs(make, 100.0))
+    assert (outcome.low, outcome.high, outcome.decision) == (None, None, U)
+    items = [5.0, 6.0, 7.0, 6.0]
+    over = criterion(resampling={"unit": "items", "seeds": "crossed"})
+    [result] = [make({"a": 6.0}, items={"a": items})]
+    assert measure(over, [result]).decision == H  # items of one seed do have one
+
+
+@pytest.mark.parametrize(
+    ("fields", "paper", "ratio"),
+    [
+        ({}, 4.0, 0.5),
+        ({}, -1.0, -2.0),
+        ({}, None, None),
+        ({}, 0.0, None),  # the paper saw no effect: no ratio
+        ({"comparison": "ratio", "against": 2.0}, 5.0, 0.25),  # 2 against 5, both less 1
+        ({"comparison": "ratio", "against": 2.0}, 1.0, None),
+    ],
+)
+def test_effect_ratio(fields, paper, ratio):
+    test = criterion(paper_effect=paper, **fields)
+    assert TestOutcome(test, 2.0, None, None, (0,), (2.0,), U).effect_ratio == ratio
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ((2.0, 2.1, 1.9), R),
+        ((0.5, 0.51, 0.49), P),
+        ((-1.0, -1.1, -0.9), N),
+        ((-1.0, 3.0, 0.5), UNDECIDED),
+        ((2.0,), UNDECIDED),
+        ((), PENDING),
+    ],
+)
+def test_verdict_of_a_finding(make, chapter, values, verdict):
+    claims = chapter([finding(criterion()), finding(identity="C2", not_testable="not public")])
+    first, second = judge_findings(claims, runs(make, *values))
+    assert (first.verdict, first.finding.id, len(first.tests)) == (verdict, "C1", 1 if values else 0)
+    assert (second.verdict, second.tests) == (CLOSED, ())
+
+
+def test_each_test_of_a_finding_is_decided_for_itself(make):
+    both = finding(criterion(name="low"), criterion(name="high", bound=9.0, smallest_effect=10.0))
+    outcome = judge_finding(both, runs(make, 2.0, 2.1, 1.9))
+    assert ([test.decision for test in outcome.tests], outcome.verdict) == ([H, F], P)
+    strict = both.model_copy(update={"stands_on": ["high"]})
+    assert judge_finding(strict, runs(make, 2.0, 2.1, 1.9)).verdict == N
+
+
+def spread(make, **centres):
+    """Three seeds whose values of each metric are its centre -1, 0, +1: half-width 4.303 / sqrt(3)."""
+    return [
+        make({name: centre + step for name, centre in centres.items()}, seed=seed)
+        for seed, step in enumerate((-1.0, 0.0, 1.0))
     ]
-    assert together[0].verdict == "partly reproduced"
 
 
-def test_p_value_over_seeds_matches_a_loop_and_scipy(make):
-    rule = {"any": [{"quantity": "p_value", "is": "<", "value": 0.05}]}
-    values = np.array([1.2, 0.7, 1.9, 2.1, 1.4])
-    results = runs(make, *({"a": float(value)} for value in values))
-    sums = np.array([np.dot(signs, values - 1) for signs in itertools.product([1, -1], repeat=5)])
-    flips = float(np.mean(np.abs(sums) >= abs((values - 1).sum()) - 1e-12))
-    for method, expected in (("sign", stats.binomtest(4, 5, 0.5).pvalue), ("permutation", flips)):
-        test = criterion(reproduced=rule, p_value={"method": method}, null_value=1.0)
-        [outcome] = judge_claims(chapter(claim(test)), results)
-        assert outcome.tests[0].p_value == pytest.approx(expected, rel=1e-12)
+def test_any_takes_more_for_one_of_several_tests(make):
+    # With three seeds the half-width is 2.484 at level .95, 3.581 at 1 - .05/2 and 4.417 at 1 - .05/3.
+    def names(kind, *others):
+        tests = [criterion(name=name, metric=name) for name in ("a", *others)]
+        return finding(*tests, combine=kind)
+
+    alone = judge_finding(names("any"), spread(make, a=3.0))
+    assert (alone.verdict, alone.tests[0].decision) == (R, H)
+    two = judge_finding(names("any", "b"), spread(make, a=3.0, b=0.0))
+    assert (two.verdict, [test.decision for test in two.tests]) == (UNDECIDED, [U, U])
+    assert two.tests[0].low == pytest.approx(3 - 2.484, abs=1e-3)  # shown at its own level
+    assert judge_finding(names("any", "b"), spread(make, a=4.0, b=0.0)).verdict == R
+    assert judge_finding(names("any", "b", "c"), spread(make, a=4.0, b=0.0, c=0.0)).verdict == UNDECIDED
+    assert judge_finding(names("any", "b", "c"), spread(make, a=4.5, b=0.0, c=0.0)).verdict == R
 
 
-@pytest.mark.parametrize(
-    ("fields", "other"),
-    [
-        ({"comparison": "value", "null_value": 0.3}, 0.3),
-        ({"comparison": "difference", "against": 0.2, "null_value": 0.1}, 0.2 + 0.1),
-        ({"comparison": "difference", "against": "b"}, [0.1, 0.6, 0.2, 0.7, 0.9, 0.1]),
-        ({"comparison": "difference", "against": "b", "null_value": 0.1}, [0.2, 0.7, 0.3, 0.8, 1.0, 0.2]),
-    ],
-)
-def test_p_value_over_items_matches_all_sign_flips(make, fields, other):
-    scores = {"a": [0.9, 0.5, 0.8, 0.4, 0.7, 0.6], "b": [0.1, 0.6, 0.2, 0.7, 0.9, 0.1]}
-    result = make({name: float(np.mean(own)) for name, own in scores.items()}, items=scores)
-    gaps = np.array(scores["a"]) - other
-    sums = np.array([np.dot(signs, gaps) for signs in itertools.product([1, -1], repeat=6)])
-    expected = float(np.mean(np.abs(sums) >= abs(gaps.sum()) - 1e-12))
-    rule = {"any": [{"quantity": "p_value", "is": "<", "value": 0.05}]}
-    test = criterion(reproduced=rule, p_value={"method": "permutation", "over": "items"}, **fields)
-    [outcome] = judge_claims(chapter(claim(test)), [result])
-    assert outcome.tests[0].p_value == pytest.approx(expected, rel=1e-12)
+def test_any_steps_down_once_a_test_holds(make):
+    tests = [criterion(name=name, metric=name) for name in "ab"]
+    outcome = judge_finding(finding(*tests, combine="any"), spread(make, a=4.0, b=3.0))
+    assert [test.decision for test in outcome.tests] == [H, H]  # b alone is left, at level .95
 
 
-@pytest.mark.parametrize(
-    ("fields", "items", "message"),
-    [
-        ({"comparison": "ratio", "against": "b"}, {"a": [3.0], "b": [2.0]}, "for value and difference only"),
-        ({"comparison": "difference", "against": "b"}, {"a": [3.0, 3.0], "b": [2.0]}, "unequal numbers of"),
-    ],
-)
-def test_p_values_over_items_that_do_not_exist_are_refused(make, fields, items, message):
-    rule = {"any": [{"quantity": "p_value", "is": "<", "value": 0.05}]}
-    test = criterion(reproduced=rule, p_value={"method": "sign", "over": "items"}, **fields)
-    with pytest.raises(ClaimsError, match=message):
-        judge_claims(chapter(claim(test)), [make({"a": 3.0, "b": 2.0}, items=items)])
-
-
-def test_without_results_nothing_is_judged(make):
-    closed = claim(identity="C2", not_testable="not public")
-    outcomes = judge_claims(chapter(claim(criterion()), closed), [])
-    assert [outcome.verdict for outcome in outcomes] == ["not yet recorded", "not testable here"]
-    outcomes = judge_claims(chapter(claim(criterion()), closed), [make({"a": 1.0})])
-    assert [outcome.verdict for outcome in outcomes] == ["reproduced", "not testable here"]
-
-
-@pytest.mark.parametrize("over", ["seeds", "items"])
-def test_without_results_a_criterion_on_a_p_value_waits_too(over):
-    rule = {"any": [{"quantity": "p_value", "is": "<", "value": 0.05}]}
-    asked = claim(criterion(reproduced=rule, p_value={"method": "sign", "over": over}))
-    assert [outcome.verdict for outcome in judge_claims(chapter(asked), [])] == ["not yet recorded"]
-
-
-def test_estimate_over_seeds(make):
-    found = estimate(runs(make, {"a": 1.0}, {"a": 3.0}), "a")
-    assert (found.mean, found.seeds, found.values, found.unit) == (2.0, (0, 1), (1.0, 3.0), "points")
-    assert found.high - found.mean == pytest.approx(12.7062047, rel=1e-6)  # t(1; 0.975), standard error 1
-    assert estimate(runs(make, {"a": 1.0}), "a").low is None
-    assert estimate([], "a") is None
-
-
-@pytest.mark.parametrize(
-    ("fields", "items", "message"),
-    [
-        ({}, {}, "needs per-item scores; pass items="),
-        ({}, {"a": [1.0, 1.0], "b": [2.0, 2.0]}, "a: per-item scores average to 1, but the value is 3"),
-        (
-            {"comparison": "difference", "against": "b"},
-            {"a": [3.0, 3.0], "b": [2.0]},
-            "unequal numbers of items",
-        ),
-        (
-            {"interval": {"method": "bootstrap", "over": "groups"}},
-            {"a": [3.0]},
-            "a has no groups; pass groups=",
-        ),
-    ],
-)
-def test_items_that_cannot_answer_are_refused(make, fields, items, message):
-    test = criterion(**{"interval": {"method": "bootstrap", "over": "items"}, **fields})
-    with pytest.raises(ClaimsError, match=message):
-        measure(test, [make({"a": 3.0, "b": 2.0}, items=items)])
-
-
-@pytest.mark.parametrize("over", ["items", "groups"])
-def test_items_without_any_weight_have_no_mean(make, over):
-    result = make({"a": 0.0}, items={"a": [1.0, 2.0]}, weights={"a": [0.0, 0.0]}, groups={"a": [1, 2]})
-    with pytest.raises(ClaimsError, match="a: per-item scores average to nan, but the value is 0"):
-        measure(criterion(interval={"method": "bootstrap", "over": over}), [result])
-
-
-@pytest.mark.parametrize(
-    ("comparison", "unit"),
-    [("ratio", ""), ("relative_change", ""), ("difference", "points"), ("equality", "points")],
-)
-def test_only_comparisons_that_keep_the_unit_show_it(make, comparison, unit):
-    fields = {"tolerance": 1.0} if comparison == "equality" else {}
-    test = criterion(comparison=comparison, against="b", **fields)
-    assert measure(test, runs(make, {"a": 3.0, "b": 2.0})).unit == unit
+def test_any_takes_back_only_what_had_held(make):
+    tests = [
+        criterion(name="a", metric="a", smallest_effect=9.0),  # holds, smaller, before the correction
+        criterion(name="b", metric="b"),
+    ]
+    low = judge_finding(finding(*tests, combine="any"), spread(make, a=3.0, b=-9.0))
+    assert ([test.decision for test in low.tests], low.verdict) == ([F, F], N)
+    more = judge_finding(finding(*tests, combine="any"), spread(make, a=4.0, b=-9.0))
+    assert ([test.decision for test in more.tests], more.verdict) == ([S, F], P)
 
 
 @pytest.mark.parametrize("relation", ["<", "<=", ">", ">=", "=="])
-def test_conditions_at_their_limit(make, relation):
-    [result] = runs(make, {"a": 2.0})
+def test_checks_at_their_limit(make, chapter, relation):
+    results = runs(make, 2.0)
     for value, expected in (
         (1.0, relation in (">", ">=")),
         (3.0, relation in ("<", "<=")),
         (2.0, "=" in relation),
     ):
-        rule = {"all": [{"quantity": "estimate", "is": relation, "value": value}]}
-        never = {"all": [{"quantity": "seeds", "is": "<", "value": 0}]}
-        outcome = measure(criterion(reproduced=rule, not_reproduced=never), [result])
-        assert outcome.verdict == ("reproduced" if expected else "partly reproduced")
+        [outcome] = judge_checks(chapter(checks=[check(limit(**{"is": relation, "value": value}))]), results)
+        assert outcome.passed is expected
 
 
-@pytest.mark.parametrize("quantity", ["low", "high", "standard_errors", "p_value"])
-@pytest.mark.parametrize("relation", ["<", ">", "=="])
-def test_a_quantity_that_cannot_be_computed_decides_nothing(make, quantity, relation):
-    rule = {"any": [{"quantity": quantity, "is": relation, "value": 0.0}]}
-    never = {"all": [{"quantity": "seeds", "is": "<", "value": 0}]}
-    [result] = runs(make, {"a": 2.0})
-    for fields in (
-        {"reproduced": rule, "not_reproduced": never},
-        {"reproduced": never, "not_reproduced": rule},
-    ):
-        outcome = measure(criterion(**fields, interval={"method": "none"}), [result])
-        assert (getattr(outcome, quantity), outcome.verdict) == (None, "partly reproduced")
+@pytest.mark.parametrize(
+    ("relation", "worst", "passed"),
+    [("<", 3.0, False), ("<=", 3.0, False), (">", -1.0, False), (">=", -1.0, False), ("==", -1.0, False)],
+)
+def test_a_check_must_pass_in_every_seed_and_shows_the_worst(make, chapter, relation, worst, passed):
+    checks = [check(limit(**{"is": relation, "value": 1.5}))]
+    [outcome] = judge_checks(chapter(checks=checks), runs(make, 2.0, 3.0, -1.0, 1.0))
+    [test] = outcome.tests
+    assert (outcome.passed, test.passed, test.worst, test.seeds) == (passed, passed, worst, (0, 1, 2, 3))
 
 
-def test_all_and_any_of_a_rule(make):
-    hit, miss = ({"quantity": "estimate", "is": ">", "value": value} for value in (1.0, 3.0))
-    never = {"all": [{"quantity": "seeds", "is": "<", "value": 0}]}
-    found = {
-        (kind, len(conditions)): measure(
-            criterion(reproduced={kind: conditions}, not_reproduced=never), runs(make, {"a": 2.0})
-        ).verdict
-        for kind in ("all", "any")
-        for conditions in ([hit], [hit, miss])
-    }
-    assert found == {
-        ("all", 1): "reproduced",
-        ("all", 2): "partly reproduced",
-        ("any", 1): "reproduced",
-        ("any", 2): "reproduced",
-    }
+def test_all_tests_of_a_check_must_pass(make, chapter):
+    good, bad = (limit(name=name, **{"is": "<", "value": top}) for name, top in (("good", 9.0), ("bad", 1.0)))
+    equal = limit(name="equal", comparison="equality", against=2.5, tolerance=0.5)
+    checks = [check(good, equal), check(good, bad, identity="K2")]
+    first, second = judge_checks(chapter(checks=checks), runs(make, 2.0, 3.0))
+    assert (first.passed, second.passed, first.tests[1].worst) == (True, False, 0.5)
+    assert [test.passed for test in second.tests] == [True, False]
+    assert [(one.passed, one.tests) for one in judge_checks(chapter(checks=checks), [])] == [(None, ())] * 2
+
+
+def test_estimate_over_seeds(make):
+    found = estimate(runs(make, 1.0, 3.0), "a")
+    assert (found.mean, found.seeds, found.values, found.unit) == (2.0, (0, 1), (1.0, 3.0), "points")
+    assert found.high - found.mean == pytest.approx(12.7062047, rel=1e-6)  # t(1; 0.975), standard error 1
+    assert estimate(runs(make, 1.0), "a").low is None
+    assert estimate([], "a") is None
 
 
 def test_every_verdict_is_listed_once():
     assert sorted(VERDICTS) == sorted(get_args(Verdict))
 
 
-def test_division_by_zero_and_missing_metric_are_refused(make):
-    with pytest.raises(ClaimsError, match="test t: ratio against b, which is 0"):
-        measure(criterion(comparison="ratio", against="b"), [make({"a": 1.0, "b": 0.0})])
-    with pytest.raises(ResultsError, match="no metric 'a'; known: b"):
-        measure(criterion(), [make({"b": 1.0})])
+def test_what_cannot_be_judged_names_chapter_statement_and_test(make, chapter):
+    over = criterion(resampling={"unit": "items", "seeds": "crossed"})
+    with pytest.raises(ClaimsError, match=r"^small-talk: finding C1: .*test t: a: expected per-item scores"):
+        judge_findings(chapter([finding(over)]), runs(make, 1.0, 2.0))
+    with pytest.raises(ResultsError, match=r"^small-talk: finding C1: .*no metric 'b'; known: a"):
+        judge_findings(chapter([finding(criterion(metric="b"))]), runs(make, 1.0, 2.0))
+    with pytest.raises(ResultsError, match=r"^small-talk: check K1: .*no metric 'b'; known: a"):
+        judge_checks(chapter(checks=[check(limit(metric="b", **{"is": "<", "value": 1.0}))]), runs(make, 1.0))
+
+
+def simulated(make, rng, truth, seeds=4, items=40):
+    """Runs that share their items: the score of an item is truth, what the seed does, the item, and noise."""
+    shared = rng.normal(size=items)
+    tables = [truth + 0.3 * rng.normal() + shared + rng.normal(size=items) for _ in range(seeds)]
+    return [
+        make({"a": float(table.mean())}, seed=seed, items={"a": table.tolist()})
+        for seed, table in enumerate(tables)
+    ]
+
+
+@pytest.mark.parametrize(("truth", "wrong"), [(0.0, (R, P)), (0.7, (N, P))])
+def test_rate_of_wrong_verdicts_at_the_bound_and_at_the_smallest_effect(make, truth, wrong):
+    # At the bound, holding is wrong; at the smallest effect, failing is. Each is one tail: 2.5 %.
+    trials, rng = 400, np.random.default_rng(11)
+    over = criterion(smallest_effect=0.7, resampling={"unit": "items", "seeds": "crossed"})
+    found = [judge_finding(finding(over), simulated(make, rng, truth)).verdict for _ in range(trials)]
+    rate = sum(verdict in wrong for verdict in found) / trials
+    assert rate <= 0.025 + 3 * (0.025 * 0.975 / trials) ** 0.5

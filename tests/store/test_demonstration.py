@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from echobook.data.generators.interactions import interactions
-from echobook.store import demonstration
-from echobook.store.demonstration import ROOT, demonstrate
+from echobook.papers.context_store import demonstration
+from echobook.papers.context_store.demonstration import ROOT, demonstrate
+from echobook.papers.context_store.material import interactions
 from echobook.store.faults import Flaky
 from echobook.store.memory import MemoryStore
 from echobook.store.pipeline import inline

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from echobook.data.generators.interactions import interactions
-from echobook.papers.context_store.costs import play
+from echobook.papers.context_store.material import interactions, play
 from echobook.store.deciding import ENTRIES
 from echobook.store.designs import DESIGNS
 from echobook.store.events import Code, Event

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from echobook.papers.context_store.races import VARIANTS, race, rates
+from echobook.papers.context_store.experiment import VARIANTS, race, rates
 from echobook.store.deciding import ENTRIES, TEXTS
 from echobook.store.events import Code, Event, references
 from echobook.store.interleave import Ticks, interleave, wanted

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from echobook.data.generators.interactions import deliveries, interactions
+from echobook.papers.context_store.material import deliveries, interactions
 from echobook.store.errors import StoreError, StoreFull
 from echobook.store.faults import Failing
 from echobook.store.interleave import Ticks

@@ -101,6 +101,6 @@ def test_each_dynalite_is_empty_and_its_process_known(dynalite_address):
 
 
 def servers_root():
-    from echobook.store.demonstration import ROOT
+    from echobook.papers.context_store.demonstration import ROOT
 
     return ROOT

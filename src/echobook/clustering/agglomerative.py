@@ -86,23 +86,33 @@ def height_grid(tree: Float[np.ndarray, "N1 4"], points: int = 60) -> Float[np.n
 
 
 def learn_threshold(
-    vectors: Float[np.ndarray, "M D"], labels: Int[np.ndarray, " M"], *, points: int = 60
+    vectors: Float[np.ndarray, "M D"],
+    labels: Int[np.ndarray, " M"],
+    *,
+    points: int = 60,
 ) -> Threshold:
     """Return the cut of the labelled vectors' tree with the best adjusted Rand index.
 
-    Where several heights of the grid share the best score, the middle one is taken: it is the farthest from
-    both mistakes. At least two different labels are needed, otherwise any single cluster would be perfect.
+    Where several heights of the grid share the best score, the middle one is taken: it
+    is the farthest from both mistakes. At least two different labels are needed,
+    otherwise any single cluster would be perfect.
     """
     if len(labels) != len(vectors):
         raise ValueError(f"labels: {len(labels)} for {len(vectors)} vectors")
     if len(np.unique(labels)) < 2:
-        raise ValueError("labels: one class only; a threshold needs at least two labelled classes")
+        raise ValueError("labels: one class only; a threshold needs two or more")
     tree = average_linkage(vectors)
     grid = height_grid(tree, points)
-    scores = np.array([adjusted_rand_index(labels, cut(tree, height)) for height in grid])
+    found = [adjusted_rand_index(labels, cut(tree, height)) for height in grid]
+    scores = np.array(found)
     best = np.flatnonzero(scores >= scores.max() - 1e-12)
     chosen = int(best[len(best) // 2])
-    return Threshold(height=float(grid[chosen]), score=float(scores[chosen]), grid=grid, scores=scores)
+    return Threshold(
+        height=float(grid[chosen]),
+        score=float(scores[chosen]),
+        grid=grid,
+        scores=scores,
+    )
 
 
 def drop_small(clusters: Int[np.ndarray, " N"], *, minimum: int = 3) -> Int[np.ndarray, " N"]:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from echobook.data.recordings import SpeechCorpus, Utterance, read_wav
 from echobook.data.text_files import MalformedRow, read_lines
 from echobook.data.types import DatasetUse, combined_digest
-from echobook.speech.corpora import SpeechCorpus, Utterance, read_wav
 
 SAMPLE_RATE = 16000
 ADULT = 16  # years; the corpus has nobody between 15 and 19

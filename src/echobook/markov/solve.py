@@ -63,19 +63,24 @@ def solve(
     return _SOLVERS[picked](chain.q, rhs.astype(np.float64))
 
 
-def absorption_probabilities(chain: AbsorbingChain, *, method: str = "auto") -> Float[np.ndarray, "S A"]:
+def absorption_probabilities(
+    chain: AbsorbingChain,
+    *,
+    method: str = "auto",
+) -> Float[np.ndarray, "S A"]:
     """B: probability of ending in each absorbing state, rows sum to one.
 
-    Raises ArithmeticError naming a state when the chain is so nearly closed that the rows do not sum to one
-    within 1e-6 in float64 (expected steps near 1e10 and above).
+    Raises ArithmeticError naming a state when the chain is so nearly closed that the
+    rows do not sum to one within 1e-6 in float64 (expected steps near 1e10 and above).
     """
     b = solve(chain, chain.r, method=method)
     error = np.abs(b.sum(axis=1) - 1)
     if not error.max() <= NEAR_SINGULAR:  # also catches NaN
         state = chain.states[int(np.argmax(np.nan_to_num(error, nan=np.inf)))]
         raise ArithmeticError(
-            f"the chain is nearly closed around state {state!r}: absorption probabilities sum to one only "
-            f"within {error.max():.1g}; prune edges that are hardly ever left or merge the states"
+            f"the chain is nearly closed around state {state!r}: absorption "
+            f"probabilities sum to one only within {error.max():.1g}; prune edges that "
+            "are hardly ever left or merge the states"
         )
     return b
 

@@ -1,61 +1,92 @@
 """Intervals of a comparison that was run with several seeds on scored items, honest with few seeds.
 
 The estimate is the mean over S seeds of theta_s, a smooth function (mean, difference, ratio, relative change)
-of column sums over a seed's units; a unit is an item or a cluster of items. Its variance has two sources:
+of column sums over a seed's units; a unit is an item or a cluster of items. What moves it:
 
     theta_s = theta + a_s + b + e_s
     a_s  what the seed does to training          differs between seeds
     e_s  what the items do to this seed alone    differs between seeds; variance W
-    b    what shared items do to all seeds alike  the same in every seed; variance c (0 if nothing is shared)
-    V    = max(M, W) / S + c                     M: sample variance of theta_1 .. theta_S
-    nu   = V^2 / ((max(M, W) / S)^2 / (S - 1) + c^2 / (G - 1))
-    ends = estimate -+ t_{nu} sqrt(V), skewed as the bootstrap of the items is
+    b    what shared items do to all seeds alike  the same in every seed; variance c (0 if none are shared)
+    variance of the mean = (var(a) + W) / S + c
 
-E[M] = var(a) + W, so M / S + c is unbiased for the variance of the mean. Among readers (here seeds) who all
-read the same cases (here items) this is the variance of Obuchowski and Rockette (1995), with the degrees of
-freedom of Hillis (2007) after Satterthwaite (1946); we add the term in c, which matters for few clusters.
-c is the mean covariance of two seeds' jackknife values (Efron and Tibshirani 1993, chapter 11), W their mean
-variance less c. With seeds of their own items c = 0, and the interval is Student's t over seeds. max(M, W):
-three seeds that agree by luck do not make the items certain.
+M, the sample variance of theta_1 .. theta_S, has expectation var(a) + W. W + c, the variance that items
+give to one seed, is the mean jackknife variance (Efron and Tibshirani 1993, chapter 11); c is the mean
+covariance of two seeds' jackknife values over the same units, 0 where it comes out negative. So M / S + c
+is unbiased: among readers who all read the same cases it is the variance of Obuchowski and Rockette (1995).
+How M, c and W make an interval says `echobook.metrics.confidence`: with seeds of their own items c = 0, and
+it is Student's t over seeds; one seed leaves c only, the items' error of that seed.
 
-A percentile bootstrap of seeds and items has neither sqrt(S / (S - 1)) nor t_{nu}, and counts e_s up to three
-times (Owen 2007). Skew: each side of the item part is stretched by the ratio of the bootstrap's quantile to
-the normal one (z), so that one seed gives the percentile interval widened by t / z.
+Why not a bootstrap of seeds and items: its percentiles know neither sqrt(S / (S - 1)) nor t, which is how
+they cover .7 to .8 in place of .95 with three seeds, and they count e_s up to three times (Owen 2007). Why
+not t with Satterthwaite's degrees of freedom (Hillis 2007): three seeds close together by luck look
+certain, and it covers .92 where seeds dominate. `bench/interval_coverage.py` makes the table of all three.
 
-Axes: S seeds, G units, C summed columns, R resamples. Time O(R G S C), in chunks of 2^22 counts.
+Axes: S seeds, G units, C summed columns. Time O(S G (S + C)); nothing is random.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Shaped
 from scipy import stats
 
-from echobook.metrics.confidence import Confidence, check_level, holm_p_values
-from echobook.metrics.planning import power, seeds_needed
+from echobook.metrics.confidence import Confidence, check_level
 from echobook.metrics.statistics import Aggregate, Interval, Scores
 
-Table = Shaped[np.ndarray, "G C"]
+Table = Shaped[np.ndarray, "..."]  # (G, C), checked by hand; G may differ between seeds
 Statistic = Callable[[np.ndarray], np.ndarray]
-_CHUNK = 2**22
-__all__ = [
-    "Confidence",
-    "crossed_bootstrap",
-    "crossed_confidence",
-    "holm_p_values",
-    "nested_bootstrap",
-    "nested_confidence",
-    "power",
-    "seed_confidence",
-    "seed_interval",
-    "seeds_needed",
-]
 
 
-def _check_tables(tables: Sequence[Table], resamples: int, shared: bool) -> list[Float[np.ndarray, "G C"]]:
-    if resamples < 100:
-        raise ValueError(f"resamples: expected at least 100, found {resamples}")
+@dataclass(frozen=True)
+class Components:
+    """What the seeds and items of a comparison bring to it.
+
+    `estimates`: theta of each seed; `own`: W; `shared`: c; `skew`: third central moment of the shared
+    items' part of the mean; `item_degrees`: of W and c.
+    """
+
+    estimates: Float[np.ndarray, "S"]
+    own: float
+    shared: float
+    skew: float
+    item_degrees: float
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation between seeds beyond item noise: sqrt(M - W), at least 0; 0 for one seed."""
+        return math.sqrt(max(self._between - self.own, 0.0)) if len(self.estimates) > 1 else 0.0
+
+    @property
+    def item_error(self) -> float:
+        """Standard error that items give to one seed."""
+        return math.sqrt(self.own + self.shared)
+
+    @property
+    def shared_part(self) -> float:
+        """Part of the items' variance that is the same in every seed, from 0 to 1 (1 where there is none)."""
+        return self.shared / (self.own + self.shared) if self.own + self.shared > 0 else 1.0
+
+    @property
+    def _between(self) -> float:
+        return float(np.var(self.estimates, ddof=1)) if len(self.estimates) > 1 else 0.0
+
+    def confidence(self) -> Confidence:
+        """Return the confidence distribution of the mean over seeds."""
+        seeds = len(self.estimates)
+        return Confidence(
+            estimate=float(self.estimates.mean()),
+            between=self._between / seeds,
+            seed_degrees=max(seeds - 1.0, 1.0),
+            shared=self.shared,
+            items=self.own / seeds + self.shared,
+            item_degrees=self.item_degrees,
+            skew=self.skew,
+        )
+
+
+def _check_tables(tables: Sequence[Table], shared: bool) -> list[Float[np.ndarray, "_ C"]]:
     checked = [np.asarray(table, dtype=np.float64) for table in tables]
     if not checked:
         raise ValueError("tables: expected one for each seed, found none")
@@ -71,139 +102,88 @@ def _check_tables(tables: Sequence[Table], resamples: int, shared: bool) -> list
     return checked
 
 
-def _values(statistic: Statistic, sums: Float[np.ndarray, "R C"]) -> Float[np.ndarray, "R"]:
+def _values(statistic: Statistic, sums: Float[np.ndarray, "R C"], where: str) -> Float[np.ndarray, "R"]:
     with np.errstate(divide="ignore", invalid="ignore"):
         values = np.asarray(statistic(sums), dtype=np.float64)
     if values.shape != sums.shape[:1]:
         raise ValueError(f"statistic: expected {len(sums)} values, one a row, found shape {values.shape}")
-    return values
-
-
-def _finite(values: Float[np.ndarray, "N"], what: str) -> Float[np.ndarray, "N"]:
     if not np.isfinite(values).all():
         raise ValueError(
-            f"statistic: expected a finite value {what}, found {values[~np.isfinite(values)][0]}"
+            f"statistic: expected a finite value {where}, found {values[~np.isfinite(values)][0]}"
         )
     return values
 
 
-def _estimates(tables: list[Float[np.ndarray, "G C"]], statistic: Statistic) -> Float[np.ndarray, "S"]:
-    return _finite(_values(statistic, np.stack([t.sum(axis=0) for t in tables])), "in every seed")
+def _estimates(tables: list[Float[np.ndarray, "_ C"]], statistic: Statistic) -> Float[np.ndarray, "S"]:
+    return _values(statistic, np.stack([table.sum(axis=0) for table in tables]), "in every seed")
 
 
-def _jackknife(table: Float[np.ndarray, "G C"], statistic: Statistic) -> Float[np.ndarray, "G"]:
-    """Return deviations whose products add up to jackknife variances and covariances."""
-    without = _finite(_values(statistic, table.sum(axis=0) - table), "without any one unit")
-    return (without - without.mean()) * math.sqrt((len(table) - 1) / len(table))
+def _influences(table: Float[np.ndarray, "G C"], statistic: Statistic) -> Float[np.ndarray, "G"]:
+    """What each unit adds to theta, by leaving it out; products sum to jackknife (co)variances."""
+    without = _values(statistic, table.sum(axis=0) - table, "without any one unit")
+    return (without.mean() - without) * math.sqrt((len(table) - 1) / len(table))
 
 
-def _unit_draws(
-    table: Float[np.ndarray, "G C"], rng: np.random.Generator, resamples: int
-) -> Float[np.ndarray, "R C"]:
-    """Return column sums over units drawn with replacement: counts of each unit times the table."""
-    units, parts = len(table), []
-    step = max(1, _CHUNK // units)
-    for start in range(0, resamples, step):
-        rows = min(step, resamples - start)
-        drawn = rng.integers(units, size=(rows, units), dtype=np.int64)
-        drawn += units * np.arange(rows)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units)
-        parts.append(counts.astype(np.float64) @ table)
-    return np.concatenate(parts)
-
-
-def _shape(means: Float[np.ndarray, "R"]) -> Float[np.ndarray, "R"]:
-    """Sort and standardise draws, leaving out those without a value (NaN); none if they do not vary."""
-    usable = np.sort(means[np.isfinite(means)])
-    spread = float(np.std(usable)) if len(usable) > 1 else 0.0
-    return (usable - usable.mean()) / spread if spread > 0 else np.empty(0)
-
-
-def _confidence(
-    estimates: Float[np.ndarray, "S"],
-    own: float,
-    shared: float,
-    units: int | float,
-    shape: Float[np.ndarray, "R"],
-) -> Confidence:
-    """Put the parts together (module docstring): own = W, shared = c, units = G."""
-    seeds = len(estimates)
-    spread = float(np.var(estimates, ddof=1)) if seeds > 1 else own
-    between = max(spread, own) / seeds
-    free = between**2 / max(seeds - 1, units - 1 if seeds == 1 else 0) + shared**2 / (units - 1)
-    degrees = (between + shared) ** 2 / free if free > 0 else math.inf
-    items = own / seeds + shared
-    return Confidence(float(estimates.mean()), between + shared - items, items, degrees, shape)
-
-
-def crossed_confidence(
-    tables: Sequence[Table], statistic: Statistic, *, seed: int, resamples: int = 10_000
-) -> Confidence:
-    """As `crossed_bootstrap`, for any level and bound."""
-    checked = _check_tables(tables, resamples, shared=True)
+def crossed_components(tables: Sequence[Table], statistic: Statistic) -> Components:
+    """Return W, c and the rest where all seeds share their units; arguments as in `crossed_interval`."""
+    checked = _check_tables(tables, shared=True)
     estimates = _estimates(checked, statistic)
-    seeds, (units, columns) = len(checked), checked[0].shape
-    parts = np.stack([_jackknife(table, statistic) for table in checked])  # (S, G)
-    covariance = parts @ parts.T
-    mean_variance = float(np.trace(covariance)) / seeds
-    total = float(covariance.sum())
-    shared = max((total - seeds * mean_variance) / (seeds * (seeds - 1)), 0.0) if seeds > 1 else 0.0
-    drawn = _unit_draws(np.concatenate(checked, axis=1), np.random.default_rng(seed), resamples)
-    values = _values(statistic, drawn.reshape(resamples * seeds, columns))
-    shape = _shape(values.reshape(resamples, seeds).mean(axis=1))
-    return _confidence(estimates, mean_variance - shared, shared, units, shape)
+    influences = np.stack([_influences(table, statistic) for table in checked])  # (S, G)
+    seeds, units = influences.shape
+    covariance = influences @ influences.T  # (S, S)
+    variance = float(np.trace(covariance)) / seeds
+    pairs = seeds * (seeds - 1)
+    shared = max((float(covariance.sum()) - seeds * variance) / pairs, 0.0) if pairs else variance
+    skew = float((influences.mean(axis=0) ** 3).sum())
+    return Components(estimates, variance - shared, shared, skew, units - 1.0)
 
 
-def nested_confidence(
-    tables: Sequence[Table], statistic: Statistic, *, seed: int, resamples: int = 10_000
-) -> Confidence:
-    """As `nested_bootstrap`, for any level and bound."""
-    checked = _check_tables(tables, resamples, shared=False)
-    estimates, rng = _estimates(checked, statistic), np.random.default_rng(seed)
-    own = float(np.mean([(_jackknife(table, statistic) ** 2).sum() for table in checked]))
-    draws = [_values(statistic, _unit_draws(table, rng, resamples)) for table in checked]
-    units = float(np.mean([len(table) for table in checked]))
-    return _confidence(estimates, own, 0.0, units, _shape(np.mean(draws, axis=0)))
+def nested_components(tables: Sequence[Table], statistic: Statistic) -> Components:
+    """Return W and the rest where each seed has its own units; arguments as in `nested_interval`."""
+    if len(tables) == 1:
+        return crossed_components(tables, statistic)
+    checked = _check_tables(tables, shared=False)
+    own = [float((_influences(table, statistic) ** 2).sum()) for table in checked]
+    degrees = float(sum(len(table) - 1 for table in checked))
+    return Components(_estimates(checked, statistic), float(np.mean(own)), 0.0, 0.0, degrees)
 
 
-def crossed_bootstrap(
-    tables: Sequence[Table],
-    statistic: Statistic,
-    *,
-    seed: int,
-    resamples: int = 10_000,
-    level: float = 0.95,
-) -> Interval:
+def crossed_interval(tables: Sequence[Table], statistic: Statistic, *, level: float = 0.95) -> Interval:
     """Return the interval of the mean over seeds of `statistic`, where all seeds share their units.
 
     `tables`: for each seed the G >= 2 units' column sums, row for row the same units in each seed.
-    `statistic`: maps (R, C) sums over units to R values, such as `lambda s: s[:, 0] / s[:, 1]`; a draw for
-    which it is NaN or infinite is left out. One seed gives the interval over items alone, that is, for
-    this seed only. Raises ValueError for ragged, empty or non-finite tables, and where the statistic is not
-    finite on all units of a seed or without one of them.
+    `statistic`: maps (R, C) sums over units to R values, such as `lambda s: s[:, 0] / s[:, 1]`. One seed
+    gives the interval over items alone, that is, for this seed only. Raises ValueError for ragged, empty or
+    non-finite tables, and where the statistic is not finite on all units of a seed or without one of them.
     """
     check_level(level)
-    return crossed_confidence(tables, statistic, seed=seed, resamples=resamples).interval(level)
+    return crossed_components(tables, statistic).confidence().interval(level)
+
+
+def nested_interval(tables: Sequence[Table], statistic: Statistic, *, level: float = 0.95) -> Interval:
+    """Return the same where each seed has units of its own, as many as it likes (at least 2)."""
+    check_level(level)
+    return nested_components(tables, statistic).confidence().interval(level)
+
+
+def crossed_bootstrap(
+    tables: Sequence[Table], statistic: Statistic, *, seed: int = 0, resamples: int = 0, level: float = 0.95
+) -> Interval:
+    """The former name of `crossed_interval`."""
+    return crossed_interval(tables, statistic, level=level)
 
 
 def nested_bootstrap(
-    tables: Sequence[Table],
-    statistic: Statistic,
-    *,
-    seed: int,
-    resamples: int = 10_000,
-    level: float = 0.95,
+    tables: Sequence[Table], statistic: Statistic, *, seed: int = 0, resamples: int = 0, level: float = 0.95
 ) -> Interval:
-    """Return the same where each seed has units of its own, as many as it likes (at least 2)."""
-    check_level(level)
-    return nested_confidence(tables, statistic, seed=seed, resamples=resamples).interval(level)
+    """The former name of `nested_interval`."""
+    return nested_interval(tables, statistic, level=level)
 
 
 def seed_confidence(values: Scores) -> Confidence:
     """Return Student's t for the mean of S >= 2 seeds' values, for any level and bound."""
     table = _seed_values(values)
-    error = float(np.var(table, ddof=1)) / len(table)
-    return Confidence(float(table.mean()), error, 0.0, len(table) - 1.0, np.empty(0))
+    return Components(table, 0.0, 0.0, 0.0, math.inf).confidence()
 
 
 def seed_interval(values: Scores, level: float = 0.95, aggregate: Aggregate = "mean") -> Interval:

@@ -3,13 +3,13 @@
 A plan knows the standard deviation between seeds beyond item noise (`spread`, sigma), the standard error that
 items give to one seed (`item_error`, tau), and what seeds share (`design`). With S seeds, a simulated run has
 
-    estimate = effect + N(0, own / S + c),   M = own chi^2_{S-1} / (S - 1),   V = max(M, W) / S + c
+    estimate = effect + N(0, (sigma^2 + W) / S + c),   M = (sigma^2 + W) chi^2_{S-1} / (S - 1)
     crossed: c = shared tau^2, W = (1 - shared) tau^2;  nested: c = 0, W = tau^2;  seeds: c = W = 0
-    own = sigma^2 + W
 
-and is decided by its interval estimate -+ t_{nu} sqrt(V), as in `echobook.metrics.intervals`. `shared` is the
-part of the item variance that is the same in every seed; 1, the default, is the cautious choice. More seeds
-never make V smaller than c: a crossed plan can be out of reach of any number of them, and the answer says so.
+and is decided by the interval that M, c and W make (`echobook.metrics.confidence`, without skew). `shared`
+is the part of the item variance that is the same in every seed; 1, the default, is the cautious choice.
+More seeds never make c smaller: a crossed plan can be out of reach of any number of them, and the answer
+says so.
 """
 
 import math
@@ -136,15 +136,13 @@ def simulated_intervals(
     if seeds < 2:
         raise ValueError(f"seeds: expected at least 2, found {seeds}")
     rng = np.random.default_rng([seed, seeds])
-    noise = plan.spread**2 + plan.own
-    estimate = plan.effect + rng.normal(size=trials) * math.sqrt(noise / seeds + plan.common)
+    noise = (plan.spread**2 + plan.own) / seeds
+    estimate = plan.effect + rng.normal(size=trials) * math.sqrt(noise + plan.common)
     between = noise * rng.chisquare(seeds - 1, size=trials) / (seeds - 1)
     common = plan.common * rng.chisquare(plan.units - 1, size=trials) / (plan.units - 1)
-    between = np.maximum(between, plan.own) / seeds
-    variance = between + common
-    free = between**2 / (seeds - 1) + common**2 / (plan.units - 1)
-    degrees = np.divide(variance**2, free, out=np.full(trials, np.inf), where=free > 0)
-    half = stats.t.ppf((1 + plan.level) / 2, degrees) * np.sqrt(variance)
+    t_seeds, t_items = stats.t.ppf((1 + plan.level) / 2, [seeds - 1, plan.units - 1])
+    both = np.hypot(t_seeds * np.sqrt(between), t_items * np.sqrt(common))
+    half = np.maximum(both, t_items * np.sqrt(plan.own / seeds + common))
     return estimate - half, estimate + half
 
 

@@ -37,7 +37,7 @@ def build_book(project: Project, profile: str) -> Path:
         pages = _render(project, profile, Path(name))
         _check(project, profile, pages)
         _swap(pages, home / "html")
-    place(short_scoreboard(project, profile), home / "scoreboard.txt")
+    place(short_scoreboard(project), home / "scoreboard.txt")
     place("built and checked\n", home / "book.stamp")
     return home / "html"
 
@@ -89,13 +89,13 @@ def _swap(new: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def short_scoreboard(project: Project, profile: str) -> str:
+def short_scoreboard(project: Project) -> str:
     """Return the scoreboard for a terminal."""
     from echobook.pipeline.chapters import published_chapters
     from echobook.report.scoreboard import plain_scoreboard, scoreboard
 
     slugs = [entry.slug for entry in published_chapters(project)]
-    return plain_scoreboard(scoreboard(project.root, profile=profile, slugs=slugs)).rstrip() + "\n"
+    return plain_scoreboard(scoreboard(project.root, slugs=slugs)).rstrip() + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:

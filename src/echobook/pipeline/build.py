@@ -26,7 +26,7 @@ def snakemake_command(
 ) -> list[str]:
     """Return the command that brings `profile` up to date; its working folder is the repository's root."""
     chosen = project.root / "workflow" / "profiles" / ("slurm" if slurm else "local")
-    config = [f"echobook_profile={profile}", *([f"echobook_slugs={' '.join(slugs)}"] if slugs else [])]
+    config = [f"profile={profile}", *([f"slugs={' '.join(slugs)}"] if slugs else [])]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(project.root / "workflow" / "Snakefile")]
     command += ["--workflow-profile", str(chosen), "--nolock", "--nocolor", "--config", *config]
     if not slurm:
@@ -81,6 +81,7 @@ def _follow(
         for line in process.stdout or ():
             log.write(line)
             progress.read(line.rstrip("\n"))
+        progress.end()
     status = process.returncode
     if status and not progress.failed:
         print(full.read_text(encoding="utf-8")[-3000:], file=sys.stderr)

@@ -27,6 +27,9 @@ def canonical(notebook: Any, root: Path) -> Any:
         cell["id"] = f"cell-{number:04d}"
         for key in ("papermill", "execution", "collapsed"):
             cell.metadata.pop(key, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"] = ["injected-parameters", "hide-input"]
+            cell.metadata["mystnb"] = {"code_prompt_show": "Parameters of this run"}
         if cell.cell_type == "code":
             outputs = _joined(cell.outputs)
             cell["outputs"] = [_walk(output, lambda text: _clean(text, str(root))) for output in outputs]

@@ -13,13 +13,13 @@ import hashlib
 from echobook.pipeline.chapters import ChapterEntry
 from echobook.pipeline.errors import PipelineError
 from echobook.pipeline.parameters import ProfileSettings
-from echobook.pipeline.plan import Job, chapter_inputs
+from echobook.pipeline.plan import LEAST_MB, Job, chapter_inputs
 from echobook.pipeline.project import PROFILES, Project
 from echobook.pipeline.run import Limits, Run
 
 PREFIX = "kernels/"
 FOLDER = "notebooks/kernels"
-SECONDS, MEMORY_MB = 600, 4000
+SECONDS, CAP_MB = 600, 4000
 
 
 def is_page(slug: str) -> bool:
@@ -50,7 +50,7 @@ def prepare_page(project: Project, slug: str, profile: str = "default", limits: 
         raise PipelineError(f"no kernel page is called {slug!r}", f"one of: {', '.join(pages) or 'none'}")
     if profile not in PROFILES:
         raise PipelineError(f"no profile is called {profile!r}", f"one of: {', '.join(PROFILES)}")
-    settings = ProfileSettings((0,), {}, memory_mb=MEMORY_MB)
+    settings = ProfileSettings((0,), {}, memory_mb=CAP_MB)
     return Run(project, pages[wanted], profile, 0, {}, settings, limits or Limits(), results=False)
 
 
@@ -71,5 +71,6 @@ def _job(project: Project, profile: str, entry: ChapterEntry) -> Job:
         log=project.relative(project.log(profile, entry.slug, 0)),
         digest=hashlib.sha256(entry.slug.encode()).hexdigest(),
         seconds=SECONDS,
-        memory_mb=MEMORY_MB,
+        memory_mb=LEAST_MB,
+        cap_mb=CAP_MB,
     )

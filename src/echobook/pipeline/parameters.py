@@ -46,7 +46,7 @@ class ProfileSettings:
     seeds: tuple[int, ...]
     parameters: dict[str, Any]
     minutes: float = 1.0
-    memory_mb: int = 8000
+    memory_mb: int | None = None  # None: what records measured, see `plan.requested_memory`
     datasets: tuple[str, ...] = ()
 
 
@@ -215,7 +215,7 @@ def read_profile(project: Project, slug: str, profile: str) -> ProfileSettings:
         seeds=tuple(seeds),
         parameters=dict(section.get("parameters") or {}),
         minutes=float(section.get("minutes", 1.0)),
-        memory_mb=int(section.get("memory_mb", 8000)),
+        memory_mb=int(section["memory_mb"]) if section.get("memory_mb") else None,
         datasets=tuple(section.get("datasets") or ()),
     )
 

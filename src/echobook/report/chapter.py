@@ -10,7 +10,7 @@ chapter.finish()
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, SupportsFloat, cast, runtime_checkable
 
@@ -18,9 +18,11 @@ import pandas as pd
 import pydantic
 from pandas.io.formats.style import Styler
 
-from echobook.report import display, provenance, tables
+from echobook.report import display, provenance, tables, verdict_box
 from echobook.report.claims import load_claims
+from echobook.report.claims_table import claims_frame
 from echobook.report.errors import ReportError
+from echobook.report.forest import forest_plot
 from echobook.report.paths import check_profile, check_slug, repository_root, seed_file
 from echobook.report.records import load_recorded
 from echobook.report.results import (
@@ -32,8 +34,8 @@ from echobook.report.results import (
     six_digits,
     write_results,
 )
-from echobook.report.scoreboard import claims_frame
-from echobook.report.verdicts import Estimate, estimate, judge_claims
+from echobook.report.scoreboard import board
+from echobook.report.verdicts import Estimate, estimate
 
 
 @runtime_checkable
@@ -180,12 +182,15 @@ class Chapter:
         return estimate(load_recorded(self.root, self.slug, profile), metric)
 
     def verdict_box(self) -> display.Html:
-        """Return the box that opens the page: the verdict of each claim from recorded runs, and the cost."""
-        recorded = load_recorded(self.root, self.slug)
-        return display.verdict_box(judge_claims(self.claims, recorded), recorded)
+        """Return the box that opens the page: verdicts, closeness to the paper, checks, and the cost."""
+        return verdict_box.verdict_box(board(self.claims, load_recorded(self.root, self.slug)))
+
+    def forest_plot(self) -> display.Html:
+        """Return the forest plot of the recorded runs: one row a test, ours beside the paper's effect."""
+        return forest_plot(board(self.claims, load_recorded(self.root, self.slug)).findings, self.slug)
 
     def claims_table(self) -> Styler:
-        """Return the table of claims: the paper's figure, the recorded one, this run's, the verdict."""
+        """Return the table of findings and checks: the paper's figure, the recorded one, this run's."""
         frame = claims_frame(self.claims, load_recorded(self.root, self.slug), [self.results()])
         caption = "Claims, the paper's figures and ours."
         return tables.table(frame, name=f"{self.slug}-claims", caption=caption, markup=list(frame.columns))
@@ -217,7 +222,7 @@ class Chapter:
         """Write the results file atomically and return the provenance stamp.
 
         The file is `ECHOBOOK_RESULT`, or without it `_build/interactive/results/<slug>/seed-<n>.json`. Raises
-        ReportError when a `public` or `paper` run did not record a metric that a claim's tests name.
+        ReportError when a `public` or `paper` run did not record a metric that a finding or check names.
         """
         results = self.results()
         if self.profile in ("public", "paper"):
@@ -228,10 +233,10 @@ class Chapter:
         return display.stamp(results)
 
     def _check_complete(self, results: Results) -> None:
-        for claim in self.claims.claims:
-            names: Sequence[str] = [name for test in claim.tests for name in test.metrics]
-            missing = [] if claim.not_testable else [name for name in names if name not in results.metrics]
+        for statement in self.claims.statements:
+            missing = [name for name in statement.metrics if name not in results.metrics]
             if missing:
                 raise ReportError(
-                    f"{self.slug}, claim {claim.id}: this run did not record {', '.join(missing)}"
+                    f"{self.slug}, {statement.kind} {statement.id}: this run did not record "
+                    f"{', '.join(missing)}"
                 )

@@ -1,25 +1,24 @@
-"""HTML for pages: verdict badges, the verdict box, the provenance stamp. Text and shape carry the meaning,
+"""HTML for pages: verdict badges, figures with units, the provenance stamp. Text and shape carry the meaning,
 never colour alone; colours come from the book's stylesheet, for light and dark, by these classes:
 
-`echobook-verdict` with one of `verdict-reproduced`, `verdict-partly`, `verdict-not`, `verdict-untestable`,
-`verdict-pending` (badge); `echobook-verdict-box`; `echobook-stamp`. Figures that change from run to run
-(seconds, memory, dates) stand in `<data class="echobook-volatile">`, so that two runs can be compared byte
-for byte.
+`echobook-verdict` with one of `verdict-reproduced`, `verdict-partly`, `verdict-not`, `verdict-undecided`,
+`verdict-untestable`, `verdict-pending`, for checks `check-passed`, `check-failed`, `check-pending` (badge);
+`echobook-verdict-box`; `echobook-stamp`. Figures that change from run to run (seconds, memory, dates) stand
+in `<data class="echobook-volatile">`, so that two runs can be compared byte for byte.
 """
 
 import html
+import math
 import re
-from collections.abc import Sequence
 
-import numpy as np
-
+from echobook.report.outcomes import CheckTestOutcome, Decision, TestOutcome, Verdict
 from echobook.report.results import Dataset, Results
-from echobook.report.verdicts import ClaimOutcome, TestOutcome, Verdict
 
 CLASSES: dict[Verdict, str] = {
     "reproduced": "verdict-reproduced",
     "partly reproduced": "verdict-partly",
     "not reproduced": "verdict-not",
+    "undecided": "verdict-undecided",
     "not testable here": "verdict-untestable",
     "not yet recorded": "verdict-pending",
 }
@@ -27,9 +26,18 @@ SIGNS: dict[Verdict, str] = {
     "reproduced": "✓",
     "partly reproduced": "◐",
     "not reproduced": "✗",
+    "undecided": "?",
     "not testable here": "–",
     "not yet recorded": "…",
 }
+CHECKED: dict[bool | None, tuple[str, str, str]] = {
+    True: ("✓", "passed", "check-passed"),
+    False: ("✗", "failed", "check-failed"),
+    None: ("…", "not yet recorded", "check-pending"),
+}
+# The same shapes as in the forest plot.
+DECISIONS: dict[Decision, str] = {"holds": "●", "holds, smaller": "◐", "fails": "✗", "undecided": "○"}
+_RELATIONS = {"<": "<", "<=": "≤", ">": ">", ">=": "≥", "==": "="}
 _VOLATILE = re.compile(r'(<data class="echobook-volatile"[^>]*>).*?(</data>)', re.DOTALL)
 
 
@@ -64,8 +72,15 @@ def badge(verdict: Verdict) -> str:
 
 
 def figure(value: float, digits: int = 3) -> str:
-    """Return a number with `digits` decimals, or in significant digits where that would show only zeros."""
-    text = f"{value:.{digits}f}" if value == 0 or abs(value) >= 10.0**-digits else f"{value:.2g}"
+    """Return a number with `digits` decimals below 1, and fewer above: 0.052, 1.53, 14.6, 3,047.
+
+    Where that would show only zeros there are two significant digits; zero is 0.
+    """
+    if value == 0:
+        return "0"
+    size = abs(value)
+    places = digits if size < 1 else max(0, digits - 1 - math.floor(math.log10(size)))
+    text = f"{value:,.{places}f}" if size >= 10.0**-digits else f"{value:.2g}"
     return text.replace("-", "−")
 
 
@@ -76,47 +91,44 @@ def range_text(low: float | None, high: float | None, digits: int = 3) -> str:
     return f" [{figure(low, digits)}, {figure(high, digits)}]"
 
 
+def with_unit(text: str, unit: str, words: str) -> str:
+    """Return a figure with its unit, unless the words beside it name the unit already."""
+    named = re.search(rf"(?<!\w){re.escape(unit)}(?!\w)", words, re.IGNORECASE)
+    return text if named or not unit else f"{text} {unit}"
+
+
+def figures_text(outcome: TestOutcome, digits: int = 3) -> str:
+    """Return a test's estimate, interval and unit."""
+    shown = figure(outcome.estimate, digits) + range_text(outcome.low, outcome.high, digits)
+    return with_unit(shown, outcome.unit, outcome.words)
+
+
 def outcome_text(outcome: TestOutcome, digits: int = 3) -> str:
-    """Return a test's figure: name, estimate, unit, interval, number of seeds."""
-    count = len(outcome.seeds)
-    unit = f" {outcome.unit}" if outcome.unit else ""
-    interval = range_text(outcome.low, outcome.high, digits)
-    return (
-        f"{outcome.name.replace('-', ' ')}: {figure(outcome.estimate, digits)}{unit}{interval}, "
-        f"{count} seed{'' if count == 1 else 's'}"
-    )
+    """Return a test's words and figures."""
+    return f"{outcome.words}: {figures_text(outcome, digits)}"
 
 
-def cost_text(results: Sequence[Results]) -> str:
-    """Return the mean cost of a recorded run: CPU seconds, memory, parameters."""
-    if not results:
-        return "Cost: not yet recorded."
-    cpu = np.mean([result.cost.whole_cpu_seconds for result in results])
-    memory = max(result.cost.peak_memory_mib for result in results)
-    counts = sum(results[0].parameter_counts.values())
-    trained = f", {counts:,} parameters" if counts else ""
-    return f"Cost of one recorded run: {cpu:,.0f} CPU-s, {memory:,.0f} MiB of memory{trained}."
+def seeds_text(count: int) -> str:
+    """Say how many seeds a figure rests on."""
+    return f"{count} seed" if count == 1 else f"{count} seeds"
 
 
-def verdict_box(outcomes: Sequence[ClaimOutcome], results: Sequence[Results]) -> Html:
-    """Return the box that opens a chapter: one line a claim with its verdict, then what a run costs."""
-    lines = []
-    for outcome in outcomes:
-        claim = outcome.claim
-        lines.append(
-            f'<li>{badge(outcome.verdict)} <a href="#{claim.anchor}">{html.escape(claim.id)}</a> '
-            f"{html.escape(claim.statement)}</li>"
-        )
-    seeds = (
-        f"{len(results)} recorded public run{'' if len(results) == 1 else 's'}"
-        if results
-        else "no recorded run yet"
-    )
-    return Html(
-        '<section class="echobook-verdict-box" aria-label="Verdicts">'
-        f"<p><strong>Verdicts</strong> ({seeds})</p><ul>{''.join(lines)}</ul>"
-        f"<p>{cost_text(results)}</p></section>"
-    )
+def rounded(value: float) -> str:
+    """Return a number that was set by somebody, such as a bound, without zeros at the end."""
+    return f"{value:.4g}".replace("-", "−")
+
+
+def check_text(outcome: CheckTestOutcome) -> str:
+    """Return the figure of a check's test: words, the value furthest from its limit, unit, the limit."""
+    relation, limit = outcome.test.limit
+    shown = with_unit(figure(outcome.worst), outcome.test.unit, outcome.test.words)
+    return f"{outcome.test.words}: {shown} ({_RELATIONS[relation]} {rounded(limit)})"
+
+
+def check_badge(passed: bool | None) -> str:
+    """Return whether a check passed as a badge: sign and words."""
+    sign, words, kind = CHECKED[passed]
+    return f'<span class="echobook-verdict {kind}"><span aria-hidden="true">{sign}</span> {words}</span>'
 
 
 def _dataset_text(dataset: Dataset) -> str:

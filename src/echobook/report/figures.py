@@ -1,7 +1,14 @@
-"""Figures that look alike, read the same in both colour modes, and have the same bytes in every run."""
+"""Figures that look alike, read the same in both colour modes, and have the same bytes in every run.
+
+`figure_style` also settles how a notebook shows figures: as SVG, sharp on every screen, with fixed ids and no
+date; a dense one (an image, a fine mesh, or many points) as PNG at 200 dots an inch. The ground is white; in
+dark mode the book's stylesheet turns SVG figures over (light lines on dark) and leaves PNG ones as they are.
+"""
 
 import contextlib
+import io
 from collections.abc import Iterator
+from typing import Any
 
 from echobook.report.errors import ReportError
 
@@ -16,6 +23,8 @@ _COLOURS = {
     "black": "#000000",
 }
 _PALETTES = {"default": list(_COLOURS.values()), "pair": [_COLOURS["blue"], _COLOURS["orange"]]}
+DENSE_DPI = 200
+DENSE_MARKS = 2_000  # points of one scatter plot, or cells of one mesh: from here on SVG is slow and large
 SETTINGS = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
@@ -47,8 +56,59 @@ def figure_style() -> Iterator[None]:
 
     with matplotlib.rc_context():
         seaborn.set_theme(style="whitegrid", palette=palette(), rc=SETTINGS)
+        show_sharp()
         yield
         # A notebook's backend turns interactive mode on with its first figure; were that undone here, later
         # figures would not be shown.
         interactive = matplotlib.is_interactive()
     matplotlib.interactive(interactive)
+
+
+def is_dense(figure: Any) -> bool:
+    """Say whether a figure holds an image, or a mesh or scatter plot of `DENSE_MARKS` or more."""
+    for axes in figure.axes:
+        sizes = [_marks(collection) for collection in axes.collections]
+        if axes.images or max(sizes, default=0) >= DENSE_MARKS:
+            return True
+    return False
+
+
+def _marks(collection: Any) -> int:
+    """Number of points of a scatter plot, or of cells of a mesh."""
+    found = collection.get_offsets() if hasattr(collection, "get_sizes") else collection.get_array()
+    return 0 if found is None else len(found) if found.ndim == 2 and found.shape[1] == 2 else found.size
+
+
+def as_svg(figure: Any) -> str | None:
+    """Return a figure as SVG text, equal in every run; None for a dense one."""
+    return None if is_dense(figure) else _saved(figure, "svg").decode("utf-8")
+
+
+def as_png(figure: Any) -> bytes | None:
+    """Return a dense figure as PNG, equal in every run; None for another one."""
+    return _saved(figure, "png", dpi=DENSE_DPI) if is_dense(figure) else None
+
+
+def _saved(figure: Any, form: str, **options: Any) -> bytes:
+    import matplotlib
+
+    options["metadata"] = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
+    colours = {"facecolor": figure.get_facecolor(), "edgecolor": figure.get_edgecolor()}
+    stream = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": SETTINGS["svg.hashsalt"], "svg.fonttype": "path"}):
+        figure.savefig(stream, format=form, bbox_inches="tight", **colours, **options)
+    return stream.getvalue()
+
+
+def show_sharp() -> None:
+    """Make the notebook at hand, if there is one, show figures as this module gives them."""
+    import matplotlib.pyplot  # noqa: F401  first, as it sets formats of its own
+    from IPython.core.getipython import get_ipython
+    from matplotlib.figure import Figure
+
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    if shell is None or shell.display_formatter is None:
+        return
+    formatters = shell.display_formatter.formatters
+    formatters["image/svg+xml"].for_type(Figure, as_svg)
+    formatters["image/png"].for_type(Figure, as_png)

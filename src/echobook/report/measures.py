@@ -1,64 +1,64 @@
-"""The figures behind a verdict: value in each seed, aggregate, interval, p value, share of seeds.
+"""The figures behind a decision: a test's value in each seed, their aggregate, and the interval.
 
-Intervals over items take the per-item scores of all seeds together; hierarchical ones draw seeds, then items.
-Item scores must average to the recorded value, else the interval would describe something else, and that is
-refused. Every function is pure; resampling is seeded by the name of the test.
+Intervals over items take the per-item scores of all seeds: the same units in every seed (`crossed`) or units
+of its own in each (`nested`). Item scores must average to the recorded value, else the interval would
+describe something else, and that is refused. Every function is pure, and nothing is random.
 """
 
 import itertools
 import math
-import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from echobook.metrics.statistics import (
-    Interval,
-    aggregated,
-    bootstrap_aggregate,
-    mean_interval_t,
-    permutation_test,
-    resampled_sums,
-    sign_test,
-    sum_by_group,
-)
-from echobook.report.claims import Test
+from echobook.metrics.intervals import Components, crossed_components, nested_components, seed_interval
+from echobook.metrics.statistics import Interval, sum_by_group
+from echobook.report.claims import CheckTest, Test
 from echobook.report.errors import ClaimsError
 from echobook.report.results import Metric, Results
 
-RESAMPLES = 10_000
 
-
-def seed_value(test: Test, results: Results) -> float:
-    """Return the compared value of a test in one seed (see the claims module for the comparisons)."""
-    values = [
-        results.value(name) for name in ([test.metric] if isinstance(test.metric, str) else test.metric)
-    ]
-    if test.comparison == "order":
+def seed_value(test: Test | CheckTest, results: Results) -> float:
+    """Return the compared value of a test in one seed (see the claims_tests module for the comparisons)."""
+    if isinstance(test.metric, list):
+        values = [results.value(name) for name in test.metric]
         return min(left - right for left, right in itertools.pairwise(values))
-    other = results.value(test.against) if isinstance(test.against, str) else test.against
-    return _compare(test, values[0], other)
+    value = np.asarray(results.value(test.metric))
+    against = results.value(test.against) if isinstance(test.against, str) else test.against
+    if against == 0 and test.comparison in ("ratio", "relative_change"):
+        raise ClaimsError(
+            f"{results.slug} (seed {results.seed}): test {test.name}: {test.comparison} against "
+            f"{test.against}, which is 0"
+        )
+    return float(_compared(test, value, np.asarray(0.0 if against is None else against)))
 
 
-def _compare(test: Test, value: float, other: float | None) -> float:
-    if other is None:
+def _compared(
+    test: Test | CheckTest, value: Float[np.ndarray, "*R"], against: Float[np.ndarray, "*R"]
+) -> Float[np.ndarray, "*R"] | np.floating:
+    """The compared value, one for each entry; NaN or infinite where `against` is 0 in a quotient."""
+    if test.comparison == "value":
         return value
-    if test.comparison in ("ratio", "relative_change") and other == 0:
-        raise ClaimsError(f"test {test.name}: {test.comparison} against {test.against}, which is 0")
-    return {
-        "difference": value - other,
-        "equality": abs(value - other),
-        "ratio": value / other if other else math.nan,
-        "relative_change": (value - other) / abs(other) if other else math.nan,
-    }[test.comparison]
+    if test.comparison == "difference":
+        return value - against
+    if test.comparison == "equality":
+        return np.abs(value - against)
+    return value / against if test.comparison == "ratio" else (value - against) / np.abs(against)
 
 
-def _columns(metric: Metric, name: str, result: Results) -> Float[np.ndarray, "N 2"]:
+def aggregate(test: Test, values: Sequence[float]) -> float:
+    """Return the test's aggregate (mean or median) of the values of the seeds."""
+    return float(np.median(values) if test.aggregate == "median" else np.mean(values))
+
+
+def _columns(metric: Metric, where: str) -> Float[np.ndarray, "N 2"]:
     """Columns w s and w of the per-item scores, checked against the recorded value."""
-    where = f"{result.slug} ({result.profile}, seed {result.seed}): {name}"
     if not metric.items:
-        raise ClaimsError(f"{where}: a criterion needs per-item scores; pass items= when recording")
+        raise ClaimsError(
+            f"{where}: expected per-item scores for an interval over items, found none; pass items= when "
+            "recording, or resample seeds"
+        )
     items = np.asarray(metric.items, dtype=np.float64)
     weights = np.ones_like(items) if metric.weights is None else np.asarray(metric.weights, dtype=np.float64)
     mean = float(items @ weights / weights.sum()) if weights.sum() > 0 else math.nan
@@ -69,126 +69,88 @@ def _columns(metric: Metric, name: str, result: Results) -> Float[np.ndarray, "N
     return np.stack([items * weights, weights], axis=1)
 
 
-def _item_table(test: Test, result: Results) -> Float[np.ndarray, "G C"]:
+def _unit_table(test: Test, result: Results) -> Float[np.ndarray, "G C"]:
     """Sums for each unit (item or group) of one seed: two columns, or four with a second metric."""
-    names = test.metrics
-    metrics = [result.metric(name) for name in names]
-    tables = [_columns(metric, name, result) for name, metric in zip(names, metrics, strict=True)]
+    where = f"{result.slug} ({result.profile}, seed {result.seed}): test {test.name}"
+    metrics = [result.metric(name) for name in test.metrics]
+    tables = [
+        _columns(metric, f"{where}: {name}") for metric, name in zip(metrics, test.metrics, strict=True)
+    ]
     if len({len(table) for table in tables}) > 1:
-        raise ClaimsError(
-            f"test {test.name}: {' and '.join(names)} have unequal numbers of items, so no pairs"
-        )
-    groups = metrics[0].groups
-    if test.interval.over == "groups" and groups is None:
-        raise ClaimsError(f"test {test.name}: {names[0]} has no groups; pass groups= when recording")
+        raise ClaimsError(f"{where}: {_sizes(test.metrics, tables)}; expected equal numbers, as items pair")
     joined = np.concatenate(tables, axis=1)
-    return sum_by_group(joined, groups) if test.interval.over == "groups" else joined
+    return joined if test.resampling.unit == "items" else sum_by_group(joined, _groups(test, metrics, where))
 
 
-def _from_sums(test: Test, sums: Float[np.ndarray, "R C"]) -> Float[np.ndarray, "D"]:
-    """The compared value of each draw; D < R where draws have no mean or no finite ratio."""
-    sums = sums[(sums[:, 1::2] > 0).all(axis=1)]  # a draw of only zero-weight items has no mean
-    value = sums[:, 0] / sums[:, 1]
-    if test.against is None:
-        return value
-    other = sums[:, 2] / sums[:, 3] if sums.shape[1] == 4 else np.full_like(value, float(test.against))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        compared = {
-            "difference": value - other,
-            "ratio": value / other,
-            "relative_change": (value - other) / np.abs(other),
-        }[test.comparison]
-    compared = compared[np.isfinite(compared)]
-    if not len(compared):
-        raise ClaimsError(f"test {test.name}: no resample of the items has a finite {test.comparison}")
-    return compared
+def _groups(test: Test, metrics: Sequence[Metric], where: str) -> list[int]:
+    """The group of each item, which must be the same for all metrics compared."""
+    for metric, name in zip(metrics, test.metrics, strict=True):
+        if metric.groups is None:
+            raise ClaimsError(
+                f"{where}: {name}: expected groups of items, found none; pass groups= when recording"
+            )
+        if metric.groups != metrics[0].groups:
+            raise ClaimsError(f"{where}: {' and '.join(test.metrics)}: expected the same groups")
+    return list(metrics[0].groups or [])
 
 
-def _item_draws(test: Test, results: Sequence[Results]) -> Float[np.ndarray, "D"]:
-    tables = [_item_table(test, result) for result in results]
-    rng = np.random.default_rng(_seed(test))
-    if test.interval.method == "bootstrap":
-        return _from_sums(test, resampled_sums(np.concatenate(tables), rng=rng, resamples=RESAMPLES))
-    drawn = rng.integers(len(tables), size=(RESAMPLES, len(tables)))
-    spare = RESAMPLES + 500  # some draws may have no mean
-    within = np.stack(
-        [  # resize repeats draws where more than the spare ones were left out
-            np.resize(_from_sums(test, resampled_sums(table, rng=rng, resamples=spare)), RESAMPLES)
-            for table in tables
-        ]
-    )  # (S, R)
-    # Shuffled anew for each position: a seed drawn twice must not bring the same items twice.
-    picked = [rng.permuted(within, axis=1)[row, np.arange(RESAMPLES)] for row in drawn.T]
-    return np.asarray(np.mean(picked, axis=0))
+def _sizes(names: Sequence[str], tables: Sequence[Float[np.ndarray, "_ C"]]) -> str:
+    return ", ".join(f"{name} has {len(table)} items" for name, table in zip(names, tables, strict=True))
 
 
-def interval_of(test: Test, values: Sequence[float], results: Sequence[Results]) -> Interval | None:
-    """The test's interval, or None where it cannot be made (one seed, or none asked for)."""
-    rule = test.interval
-    if rule.over in ("items", "groups"):
-        draws = _item_draws(test, results)
-        low, high = np.quantile(draws, [(1 - rule.level) / 2, (1 + rule.level) / 2])
-        centre = aggregate(test, values)
-        return Interval(centre, float(low), float(high), rule.level, float(np.std(draws, ddof=1)))
-    if rule.method == "none" or len(values) < 2:
-        return None
-    if rule.method == "t":
-        return mean_interval_t(values, level=rule.level)
-    return bootstrap_aggregate(
-        values, test.aggregate, seed=_seed(test), resamples=RESAMPLES, level=rule.level
-    )
+def _statistic(test: Test) -> Callable[[Float[np.ndarray, "R C"]], Float[np.ndarray, "R"]]:
+    """The compared value as a function of column sums (w s and w of each metric)."""
+    fixed = test.against if isinstance(test.against, int | float) else 0.0
+
+    def statistic(sums: Float[np.ndarray, "R C"]) -> Float[np.ndarray, "R"]:
+        means = sums[:, 0::2] / sums[:, 1::2]
+        against = means[:, 1] if means.shape[1] == 2 else np.full(len(means), float(fixed))
+        return np.asarray(_compared(test, means[:, 0], against))
+
+    return statistic
 
 
-def aggregate(test: Test, values: Sequence[float]) -> float:
-    """Return the test's aggregate (mean, median, smallest or largest) of the values of the seeds."""
-    return float(aggregated(np.asarray(values, dtype=np.float64), test.aggregate))
+def _check_shared(test: Test, tables: Sequence[Float[np.ndarray, "_ C"]], results: Sequence[Results]) -> None:
+    """Refuse crossed seeds whose units cannot be the same ones."""
+    unit, first = test.resampling.unit, results[0]
+    where = f"{first.slug} ({first.profile}): test {test.name}: crossed, but"
+    for table, result in zip(tables, results, strict=True):
+        if len(table) != len(tables[0]):
+            raise ClaimsError(
+                f"{where} seed {first.seed} has {len(tables[0])} {unit} and seed {result.seed} has "
+                f"{len(table)}; expected the same ones in every seed (else `seeds: nested`)"
+            )
+        if unit == "groups" and _labels(test, result) != _labels(test, first):
+            raise ClaimsError(
+                f"{where} seeds {first.seed} and {result.seed} name different groups; expected the same ones "
+                "in every seed (else `seeds: nested`)"
+            )
 
 
-def p_value_of(test: Test, values: Sequence[float], results: Sequence[Results]) -> float | None:
-    """The unadjusted p value, or None when no rule asks for one."""
-    if not test.uses_p_value:
-        return None
-    rule = test.p_value
-    left, right = np.asarray(values, dtype=np.float64), np.full(len(values), test.null)
-    if rule.over == "items":
-        left, right = _item_pairs(test, results)
-    if rule.method == "sign":
-        return sign_test(left, right, alternative=rule.alternative)
-    return permutation_test(left, right, seed=_seed(test), resamples=RESAMPLES, alternative=rule.alternative)
+def _labels(test: Test, result: Results) -> set[int]:
+    return set(result.metric(test.metrics[0]).groups or [])
 
 
-def _item_pairs(
-    test: Test, results: Sequence[Results]
-) -> tuple[Float[np.ndarray, "N"], Float[np.ndarray, "N"]]:
-    if test.comparison not in ("value", "difference"):
-        raise ClaimsError(f"test {test.name}: p values over items are for value and difference only")
-    items = [[_columns(result.metric(name), name, result) for result in results] for name in test.metrics]
-    scores = [np.concatenate([table[:, 0] for table in tables]) for tables in items]
-    shift = test.null + (float(test.against) if isinstance(test.against, int | float) else 0.0)
-    other = scores[1] if len(scores) == 2 else np.zeros_like(scores[0])
-    if len(other) != len(scores[0]):
-        raise ClaimsError(
-            f"test {test.name}: {' and '.join(test.metrics)} have unequal numbers of items, so no pairs"
-        )
-    return scores[0], other + shift
+def components_of(test: Test, values: Sequence[float], results: Sequence[Results]) -> Components:
+    """Return what seeds and items bring to the estimate; for one seed and unit seeds there is nothing."""
+    if test.resampling.unit == "seeds":
+        return Components(np.asarray(values, dtype=np.float64), 0.0, 0.0, 0.0, math.inf)
+    tables = [_unit_table(test, result) for result in results]
+    make = nested_components
+    if test.resampling.seeds == "crossed":
+        _check_shared(test, tables, results)
+        make = crossed_components
+    try:
+        return make(tables, _statistic(test))
+    except ValueError as error:
+        raise ClaimsError(f"{results[0].slug}: test {test.name}: {error}") from error
 
 
-def standard_errors(centre: float, null: float, interval: Interval | None) -> float | None:
-    if interval is None:
-        return None
-    gap = abs(centre - null)
-    if interval.standard_error == 0:
-        return math.inf if gap > 0 else 0.0
-    return gap / interval.standard_error
-
-
-def share_of_seeds(test: Test, values: Sequence[float]) -> float:
-    """Share of seeds whose value is above the null (for equality: within the tolerance)."""
-    if test.tolerance is not None:
-        return float(np.mean([value <= test.tolerance for value in values]))
-    return float(np.mean([value > test.null for value in values]))
-
-
-def _seed(test: Test) -> int:
-    """A fixed seed for a test's resampling, from its name."""
-    return zlib.crc32(test.name.encode())
+def interval_of(
+    test: Test, values: Sequence[float], results: Sequence[Results], *, level: float | None = None
+) -> Interval | None:
+    """The test's interval at its level (or at `level`); None for one seed when seeds are resampled."""
+    wanted = test.resampling.level if level is None else level
+    if test.resampling.unit != "seeds":
+        return components_of(test, values, results).confidence().interval(wanted)
+    return seed_interval(values, level=wanted, aggregate=test.aggregate) if len(values) > 1 else None

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from echobook.report.closure import closure
 from echobook.report.paths import notebook_file
 from echobook.report.results import Cost, Environment
 
@@ -80,11 +81,7 @@ def chapter_files(root: Path, slug: str) -> list[Path]:
     beside = [root / "data" / "claims" / f"{slug}.yml", root / "workflow" / "parameters" / f"{slug}.yml"]
     files = {path.resolve() for path in beside if path.is_file()}
     if notebook is not None:
-        from echobook.pipeline.closure import (
-            closure,
-        )  # the runner's own scan; imported late, it is not a kernel
-
-        files |= {notebook.resolve(), *(path.resolve() for path in closure(notebook))}
+        files |= {notebook.resolve(), *(path.resolve() for path in closure(notebook, root / "src"))}
     return sorted(files)
 
 

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from echobook.report.claims import load_claims
+from echobook.report.claims_parts import FIRST_PILOT_SEED
 from echobook.report.errors import ResultsError
 from echobook.report.paths import check_profile, check_slug, repository_root, seed_file
 from echobook.report.records import check_recordable, declared_seeds, load_seeds
 from echobook.report.results import Results, dumps, read_results, write_results
-from echobook.report.verdicts import judge_claims
+from echobook.report.verdicts import judge_checks, judge_findings
+
+JUDGED = ("public", "paper")  # a default run has other data: it is recorded to be repeated, not to be judged
 
 
 def record(
@@ -27,11 +30,12 @@ def record(
 
     From `<build_root>/<profile>/results/<slug>` to `<recorded_root>/<profile>/<slug>`.
 
-    `build_root` is `_build`, `recorded_root` is `data/recorded`. Everything is checked first (see the records
-    module; the claims must be computable too), then the chapter's folder is replaced at one stroke: a refused
-    record leaves the old one as it was. Returns the files written. Raises ReportError for a smoke run, a
-    missing or repeated seed, seeds other than the declared ones, and sources that were not committed
-    (`allow_dirty` lets the last one pass; the record and the page then say so).
+    `build_root` is `_build`, `recorded_root` is `data/recorded`. Everything is checked first (see the
+    records module; the claims of a `public` or `paper` run must be computable, too), then the chapter's
+    folder is replaced at one stroke: a refused record leaves the old one as it was. Returns the files
+    written. Raises ReportError for a smoke run, a missing or repeated seed, seeds other than the declared
+    ones, and sources that were not committed (`allow_dirty` lets the last one pass; the record and the page
+    then say so).
     """
     here = root or repository_root()
     check_slug(slug), check_profile(profile)
@@ -54,6 +58,11 @@ def record(
 def _check_seeds(seeds: Sequence[int], declared: Sequence[int] | None, slug: str, profile: str) -> None:
     if not seeds or len(set(seeds)) != len(seeds):
         raise ResultsError(f"{slug}: seeds {list(seeds)}: expected at least one, each once")
+    if max(seeds) >= FIRST_PILOT_SEED:
+        raise ResultsError(
+            f"{slug}: seed {max(seeds)}: seeds from {FIRST_PILOT_SEED} on are for pilot runs, and those are "
+            "never recorded"
+        )
     if declared is not None and sorted(declared) != sorted(seeds):
         raise ResultsError(
             f"{slug}: seeds {sorted(seeds)}: expected {sorted(declared)}, as workflow/parameters/{slug}.yml "
@@ -78,7 +87,9 @@ def _validated(
     commits = sorted({result.environment.closure_sha256 for result in results})
     if len(commits) > 1:
         raise ResultsError(f"{folder}: the seeds ran on {len(commits)} different states of the sources")
-    judge_claims(load_claims(root, slug), results)
+    claims = load_claims(root, slug)
+    if profile in JUDGED:
+        judge_findings(claims, results), judge_checks(claims, results)
     return results
 
 

@@ -205,8 +205,9 @@ def explain(error: pydantic.ValidationError) -> str:
     lines = []
     for problem in error.errors(include_url=False):
         field = ".".join(str(part) for part in problem["loc"]) or "(whole record)"
-        found = "" if problem["type"] == "missing" else f", found {str(problem['input'])[:80]!r}"
-        lines.append(f"{field}: {problem['msg']}{found}")
+        own = problem["type"] == "value_error"  # our own words, which say what was found
+        found = "" if own or problem["type"] == "missing" else f", found {str(problem['input'])[:80]!r}"
+        lines.append(f"{field}: {problem['msg'].removeprefix('Value error, ')}{found}")
     return "; ".join(lines)
 
 

@@ -1,34 +1,73 @@
-"""The scoreboard: one row for each claim of each chapter, totals, and a short form for the terminal."""
+"""The scoreboard: findings and checks of each chapter with what they came to, totals, and a short form for
+the terminal. Findings of papers (and derived from their figures) are counted apart from questions of ours."""
 
-import html
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from echobook.report.claims import Claim, Claims, Printed, load_claims
-from echobook.report.display import SIGNS, badge, outcome_text, volatile
-from echobook.report.paths import results_folder
-from echobook.report.records import SEED_NAME, load_recorded, same_shape
-from echobook.report.results import Results, read_results
-from echobook.report.verdicts import VERDICTS, ClaimOutcome, Verdict, judge_claims
+from echobook.report.claims import Claims, Printed, load_claims
+from echobook.report.display import CHECKED, SIGNS
+from echobook.report.outcomes import VERDICTS, CheckOutcome, FindingOutcome, Verdict
+from echobook.report.records import load_recorded
+from echobook.report.results import Results
+from echobook.report.verdicts import judge_checks, judge_findings
 
 
 @dataclass(frozen=True)
-class Row:
-    """One claim on the scoreboard; figures are ready to show, empty text means there is none."""
+class Board:
+    """One chapter: its claims, its recorded public results (one a seed), and what they come to."""
 
-    slug: str
-    claim: str
-    statement: str
-    printed: str
-    recorded: str
-    seeds: int
-    build: str
-    verdict: Verdict
-    anchor: str
+    claims: Claims
+    recorded: Sequence[Results]
+    findings: Sequence[FindingOutcome]
+    checks: Sequence[CheckOutcome]
+
+    @property
+    def slug(self) -> str:
+        """The chapter's slug."""
+        return self.claims.slug
+
+    @property
+    def of_paper(self) -> list[FindingOutcome]:
+        """Findings that the paper states, or that follow from its figures."""
+        return [outcome for outcome in self.findings if outcome.finding.origin != "ours"]
+
+    @property
+    def of_ours(self) -> list[FindingOutcome]:
+        """Findings that are questions of ours."""
+        return [outcome for outcome in self.findings if outcome.finding.origin == "ours"]
+
+    @property
+    def minutes(self) -> float | None:
+        """Mean CPU minutes of one recorded run; None when nothing is recorded."""
+        if not self.recorded:
+            return None
+        return sum(run.cost.whole_cpu_seconds for run in self.recorded) / len(self.recorded) / 60
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Findings by verdict, those of papers and ours apart; checks passed, and all checks."""
+
+    papers: Mapping[Verdict, int]
+    ours: Mapping[Verdict, int]
+    passed: int
+    checks: int
+
+
+def board(claims: Claims, recorded: Sequence[Results]) -> Board:
+    """Judge one chapter."""
+    return Board(claims, recorded, judge_findings(claims, recorded), judge_checks(claims, recorded))
+
+
+def scoreboard(root: Path, *, slugs: Sequence[str] | None = None) -> list[Board]:
+    """Return all chapters with a claims file (or `slugs`), in the order of their names (or as given)."""
+    found = sorted(path.stem for path in (root / "data" / "claims").glob("*.yml"))
+    return [
+        board(load_claims(root, slug), load_recorded(root, slug))
+        for slug in (found if slugs is None else slugs)
+    ]
 
 
 def printed_text(printed: Printed) -> str:
@@ -37,108 +76,59 @@ def printed_text(printed: Printed) -> str:
     return f"{printed.text}{known}"
 
 
-def outcome_figures(outcome: ClaimOutcome, digits: int = 3) -> str:
-    """Return the figures of all tests of a claim, one after the other."""
-    return "; ".join(outcome_text(test, digits) for test in outcome.tests)
-
-
-def claims_frame(claims: Claims, recorded: Sequence[Results], build: Sequence[Results]) -> pd.DataFrame:
-    """Return the chapter's table of claims, cells in HTML; `build` are the results of the run at hand.
-
-    Figures of this run that depend on the machine's speed are marked as volatile.
-    """
-    ours = judge_claims(claims, recorded)
-    rows = []
-    for outcome, now in zip(ours, this_run(claims, build), strict=True):
-        reason, figures = outcome.claim.not_testable, outcome_figures(outcome)
-        rows.append(
-            {
-                "claim": claim_link(outcome.claim),
-                "paper": html.escape(printed_text(outcome.claim.printed)),
-                "recorded (95 % interval)": html.escape(figures or reason or "not yet recorded"),
-                "this run": volatile(now) if _timed(outcome.claim, build) else html.escape(now or "–"),
-                "verdict": badge(outcome.verdict),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def claim_link(claim: Claim) -> str:
-    """Return the claim in HTML: its id, linked to the cell that shows it, and its statement."""
-    return f'<a href="#{claim.anchor}">{html.escape(claim.id)}</a> {html.escape(claim.statement)}'
-
-
-def _timed(claim: Claim, build: Sequence[Results]) -> bool:
-    names = {name for test in claim.tests for name in test.metrics}
-    return any(results.metrics[name].timing for results in build for name in names & results.metrics.keys())
-
-
-def this_run(claims: Claims, build: Sequence[Results]) -> list[str]:
-    """Return the figures of a run at hand for each claim, empty where it lacks the metrics (yet)."""
-    texts = []
-    for claim in claims.claims:
-        needed = {name for test in claim.tests for name in test.metrics}
-        alone = claims.model_copy(update={"claims": [claim]})
-        known = [results for results in build if needed <= results.metrics.keys()]
-        texts.append(outcome_figures(judge_claims(alone, known)[0]))
-    return texts
-
-
-def built_results(root: Path, slug: str, profile: str) -> list[Results]:
-    """Return the results of the last build, by seed; leftovers unlike the first seed are passed over."""
-    folder = results_folder(root, profile, slug)
-    files = [path for path in folder.glob("*.json") if SEED_NAME.fullmatch(path.name)]
-    runs = [read_results(path, slug=slug, profile=profile) for path in files]
-    found = sorted(runs, key=lambda run: run.seed)
-    return [run for run in found if same_shape(found[0], run)]
-
-
-def chapter_rows(root: Path, slug: str, *, profile: str = "default") -> list[Row]:
-    """Return a chapter's rows: verdicts from recorded `public` runs, beside the last build of `profile`."""
-    claims = load_claims(root, slug)
-    recorded = load_recorded(root, slug)
-    built = built_results(root, slug, profile)
-    return [
-        Row(
-            slug=slug,
-            claim=outcome.claim.id,
-            statement=outcome.claim.statement,
-            printed=printed_text(outcome.claim.printed),
-            recorded=outcome_figures(outcome),
-            seeds=len(recorded),
-            build=now,
-            verdict=outcome.verdict,
-            anchor=outcome.claim.anchor,
-        )
-        for outcome, now in zip(judge_claims(claims, recorded), this_run(claims, built), strict=True)
-    ]
-
-
-def scoreboard(root: Path, *, profile: str = "default", slugs: Sequence[str] | None = None) -> list[Row]:
-    """Return the rows of all chapters with a claims file (or of `slugs`), in the order of their names."""
-    found = sorted(path.stem for path in (root / "data" / "claims").glob("*.yml"))
-    return [
-        row
-        for slug in (found if slugs is None else slugs)
-        for row in chapter_rows(root, slug, profile=profile)
-    ]
-
-
-def totals(rows: Sequence[Row]) -> dict[Verdict, int]:
-    """Return the number of claims with each verdict, all five verdicts listed."""
-    counted = Counter(row.verdict for row in rows)
+def by_verdict(outcomes: Sequence[FindingOutcome]) -> dict[Verdict, int]:
+    """Return the number of findings with each verdict, in the order of the verdicts; none is left out."""
+    counted = Counter(outcome.verdict for outcome in outcomes)
     return {verdict: counted[verdict] for verdict in VERDICTS}
 
 
-def plain_scoreboard(rows: Sequence[Row]) -> str:
-    """Return a short scoreboard for the terminal: a line for each chapter, then the totals."""
-    slugs = list(dict.fromkeys(row.slug for row in rows))
-    width = max((len(slug) for slug in slugs), default=0)
-    lines = []
-    for slug in slugs:
-        own = [row for row in rows if row.slug == slug]
-        signs = " ".join(f"{row.claim} {SIGNS[row.verdict]}" for row in own)
-        lines.append(f"{slug.ljust(width)}  {signs}")
-    summary = ", ".join(f"{count} {verdict}" for verdict, count in totals(rows).items() if count)
-    lines.append(f"{len(rows)} claims: {summary or 'none'}")
-    return "\n".join(lines)
+def totals(boards: Sequence[Board]) -> Totals:
+    """Count the findings and checks of some chapters."""
+    checks = [check for one in boards for check in one.checks]
+    return Totals(
+        papers=by_verdict([outcome for one in boards for outcome in one.of_paper]),
+        ours=by_verdict([outcome for one in boards for outcome in one.of_ours]),
+        passed=sum(check.passed is True for check in checks),
+        checks=len(checks),
+    )
+
+
+def counted_text(counts: Mapping[Verdict, int]) -> str:
+    """Return counts by verdict in words, those of zero left out."""
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) or "none"
+
+
+def plural(count: int, word: str) -> str:
+    """Return a number with a word that takes an s."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def totals_text(found: Totals, *, whose: str = "papers") -> str:
+    """Return totals in one line of words; `whose`: whose findings the first ones are."""
+    papers, ours = sum(found.papers.values()), sum(found.ours.values())
+    parts = [f"{plural(papers, 'finding')} of {whose}: {counted_text(found.papers)}"]
+    parts += [f"{ours} of ours: {counted_text(found.ours)}"] if ours else []
+    parts += [f"{plural(found.passed, 'check')} passed of {found.checks}"] if found.checks else []
+    return "; ".join(parts)
+
+
+def plain_scoreboard(boards: Sequence[Board]) -> str:
+    """Return a short scoreboard for the terminal: a line for each chapter, then signs and totals in words."""
+    width = max((len(one.slug) for one in boards), default=0)
+    lines = [f"{one.slug.ljust(width)}  {_signs(one)}".rstrip() for one in boards]
+    used = {outcome.verdict for one in boards for outcome in one.findings}
+    signs = [f"{sign} {verdict}" for verdict, sign in SIGNS.items() if verdict in used]
+    return "\n".join([*lines, *([", ".join(signs)] if signs else []), totals_text(totals(boards))])
+
+
+def _signs(one: Board) -> str:
+    """Signs of a chapter: findings of the paper | of ours | checks, the last as a count."""
+    groups = [
+        " ".join(f"{outcome.finding.id} {SIGNS[outcome.verdict]}" for outcome in group)
+        for group in (one.of_paper, one.of_ours)
+    ]
+    groups[1] = groups[1] and f"ours: {groups[1]}"
+    failed = [f"{check.check.id} {CHECKED[False][0]}" for check in one.checks if check.passed is False]
+    checks = totals([one])
+    groups += [" ".join([f"checks: {checks.passed} of {checks.checks}", *failed])] if one.checks else []
+    return " | ".join(group for group in groups if group)

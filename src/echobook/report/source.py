@@ -1,6 +1,7 @@
 """A kernel's source on the page, taken from the installed module, so that it cannot drift from the code."""
 
 import inspect
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,9 @@ class SourceBlock:
 
 
 def show_source(thing: Callable[..., Any] | type) -> SourceBlock:
-    """Return the source of a function or class of `echobook`, captioned `module.name`.
+    """Return the source of a function, method or class of `echobook`, captioned `module.name`.
+
+    A method comes without the indentation of its class.
 
     Raises ReportError for anything whose source is not in the package (a notebook's own function is in
     sight).
@@ -36,4 +39,4 @@ def show_source(thing: Callable[..., Any] | type) -> SourceBlock:
         raise ReportError(
             f"show_source: expected a function or class of echobook, found {thing!r} of {module!r}"
         )
-    return SourceBlock(f"{module}.{thing.__qualname__}", inspect.getsource(thing).rstrip())
+    return SourceBlock(f"{module}.{thing.__qualname__}", textwrap.dedent(inspect.getsource(thing)).rstrip())

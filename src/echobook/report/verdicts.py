@@ -1,80 +1,65 @@
-"""Verdicts: claims and recorded results in, one verdict a claim out. Pure functions; no file is read here.
+"""Decisions and verdicts: claims and recorded results in, one outcome a finding and a check out.
 
-A test is `reproduced` when its `reproduced` rule holds, `not reproduced` when its `not_reproduced` rule
-holds and `partly reproduced` when neither does; both at once is an error in the criteria. Over a claim's
-tests, `all` asks for all of them, `any` for one, `at_least` for k; if that fails, the claim is `not
-reproduced` when every test is, else `partly reproduced`.
+A test of a finding is decided by its interval [low, high] alone; a point estimate never decides. Direction
+`above` (`below` is the mirror image; all relations strict):
+
+- holds: low > bound;  fails: high < smallest effect;  both: holds, smaller;  neither: undecided.
+
+Direction `within` a pair of bounds: holds with the whole interval inside, fails with the whole interval
+outside on one side. Without an interval (one seed, and seeds are resampled) a test is undecided.
+
+A finding is reproduced when all its tests hold, not reproduced when all fail or one that it stands on does,
+partly reproduced when all are decided with mixed or smaller answers, else undecided. With `any`, one test
+must hold after Holm's correction. A check passes when every test meets its limit in every seed. Pure
+functions; no file is read here.
 """
 
 import operator
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
-from echobook.metrics.statistics import holm, mean_interval_t
-from echobook.report.claims import Claim, Claims, Condition, Rule, Test
-from echobook.report.errors import ClaimsError
-from echobook.report.measures import (
-    aggregate,
-    interval_of,
-    p_value_of,
-    seed_value,
-    share_of_seeds,
-    standard_errors,
+from echobook.metrics.statistics import mean_interval_t
+from echobook.report.claims import Check, CheckTest, Claims, Finding, Test
+from echobook.report.errors import ReportError
+from echobook.report.measures import aggregate, interval_of, seed_value
+from echobook.report.outcomes import (
+    VERDICTS,
+    CheckOutcome,
+    CheckTestOutcome,
+    Decision,
+    Estimate,
+    FindingOutcome,
+    TestOutcome,
+    Verdict,
 )
 from echobook.report.results import Results
 
-Verdict = Literal[
-    "reproduced", "partly reproduced", "not reproduced", "not testable here", "not yet recorded"
+__all__ = [
+    "VERDICTS",
+    "CheckOutcome",
+    "CheckTestOutcome",
+    "Decision",
+    "Estimate",
+    "FindingOutcome",
+    "TestOutcome",
+    "Verdict",
+    "combine",
+    "decide",
+    "estimate",
+    "judge_check",
+    "judge_checks",
+    "judge_finding",
+    "judge_findings",
+    "measure",
 ]
-VERDICTS: tuple[Verdict, ...] = (
-    "reproduced",
-    "partly reproduced",
-    "not reproduced",
-    "not testable here",
-    "not yet recorded",
-)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A metric over seeds: mean, 95 % t interval (None with one seed), seeds and their values."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    seeds: tuple[int, ...]
-    values: tuple[float, ...]
-    unit: str = ""
-
-
-@dataclass(frozen=True)
-class TestOutcome:
-    """What a test came to: estimate, interval, seeds, value of each seed, p value, verdict."""
-
-    __test__ = False  # not a test class of pytest
-
-    name: str
-    estimate: float
-    low: float | None
-    high: float | None
-    level: float
-    standard_errors: float | None
-    p_value: float | None
-    share_of_seeds: float
-    seeds: tuple[int, ...]
-    values: tuple[float, ...]
-    unit: str
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class ClaimOutcome:
-    """A claim with its verdict and the outcome of each of its tests."""
-
-    claim: Claim
-    verdict: Verdict
-    tests: tuple[TestOutcome, ...]
+RELATIONS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+}
 
 
 def estimate(results: Sequence[Results], metric: str, *, level: float = 0.95) -> Estimate | None:
@@ -90,101 +75,139 @@ def estimate(results: Sequence[Results], metric: str, *, level: float = 0.95) ->
     return Estimate(interval.estimate, interval.low, interval.high, seeds, tuple(values), unit)
 
 
-def measure(test: Test, results: Sequence[Results], *, p_value: float | None = None) -> TestOutcome:
-    """Return the outcome of a test on the results of its seeds (at least one); `p_value` is Holm-adjusted."""
+def decide(test: Test, low: float | None, high: float | None) -> Decision:
+    """Return the decision that the interval [low, high] gives (see the module's first lines)."""
+    if low is None or high is None:
+        return "undecided"
+    holds, fails = _holds(test, low, high), _fails(test, low, high)
+    if holds:
+        return "holds, smaller" if fails else "holds"
+    return "fails" if fails else "undecided"
+
+
+def _holds(test: Test, low: float, high: float) -> bool:
+    if isinstance(test.bound, list):
+        return test.bound[0] < low and high < test.bound[1]
+    return low > test.bound if test.direction == "above" else high < test.bound
+
+
+def _fails(test: Test, low: float, high: float) -> bool:
+    if isinstance(test.bound, list):
+        return high < test.bound[0] or low > test.bound[1]
+    assert test.smallest_effect is not None  # the schema has seen to it
+    return high < test.smallest_effect if test.direction == "above" else low > test.smallest_effect
+
+
+def measure(test: Test, results: Sequence[Results]) -> TestOutcome:
+    """Return the outcome of a test on the results of its seeds (at least one)."""
     values = [seed_value(test, result) for result in results]
-    centre = aggregate(test, values)
     interval = interval_of(test, values, results)
-    outcome = TestOutcome(
-        name=test.name,
-        estimate=centre,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
-        level=test.interval.level,
-        standard_errors=standard_errors(centre, test.null, interval),
-        p_value=p_value,
-        share_of_seeds=share_of_seeds(test, values),
-        seeds=tuple(result.seed for result in results),
-        values=tuple(values),
-        unit=""
-        if test.comparison in ("ratio", "relative_change")
-        else results[0].metric(test.metrics[0]).unit,
-        verdict="partly reproduced",
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    seeds = tuple(result.seed for result in results)
+    return TestOutcome(
+        test, aggregate(test, values), low, high, seeds, tuple(values), decide(test, low, high)
     )
-    return replace(outcome, verdict=judge(test, outcome))
 
 
-def holds(condition: Condition, outcome: TestOutcome) -> bool:
-    """Return whether a condition holds; a quantity that could not be computed satisfies none."""
-    found = len(outcome.seeds) if condition.quantity == "seeds" else getattr(outcome, condition.quantity)
-    if found is None:
-        return False
-    compare = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
-    return bool(compare[condition.relation](found, condition.value))
-
-
-def rule_holds(rule: Rule, outcome: TestOutcome) -> bool:
-    """Return whether all (or any) of a rule's conditions hold."""
-    met = [holds(condition, outcome) for condition in rule.conditions]
-    return all(met) if rule.all else any(met)
-
-
-def judge(test: Test, outcome: TestOutcome) -> Verdict:
-    """Return the verdict of one test; criteria that say both yes and no are refused."""
-    yes, no = rule_holds(test.reproduced, outcome), rule_holds(test.not_reproduced, outcome)
-    if yes and no:
-        raise ClaimsError(
-            f"test {test.name}: both `reproduced` and `not_reproduced` hold; the criteria contradict"
-        )
-    return "reproduced" if yes else "not reproduced" if no else "partly reproduced"
-
-
-def combine(claim: Claim, verdicts: Sequence[Verdict]) -> Verdict:
-    """Return a claim's verdict from those of its tests.
-
-    `all`, `any` and `at_least` count the tests that hold, and mixed answers are a part; with `worst` one test
-    that is not reproduced settles the claim.
-    """
-    if claim.combine == "worst" and "not reproduced" in verdicts:
+def combine(finding: Finding, decisions: Sequence[Decision]) -> Verdict:
+    """Return a finding's verdict from the decisions of its tests, in their order."""
+    by_name = dict(zip((test.name for test in finding.tests), decisions, strict=True))
+    if all(decision == "fails" for decision in decisions):
         return "not reproduced"
-    wins = sum(verdict == "reproduced" for verdict in verdicts)
-    needed = (
-        {"all": len(verdicts), "worst": len(verdicts), "any": 1}[claim.combine]
-        if isinstance(claim.combine, str)
-        else 0
-    )
-    if wins >= (needed or getattr(claim.combine, "at_least", 1)):
+    if any(by_name[name] == "fails" for name in finding.stands_on):
+        return "not reproduced"
+    enough = any if finding.combine == "any" else all
+    if enough(decision == "holds" for decision in decisions):
         return "reproduced"
-    return (
-        "not reproduced" if all(verdict == "not reproduced" for verdict in verdicts) else "partly reproduced"
-    )
+    return "undecided" if "undecided" in decisions else "partly reproduced"
 
 
-def _adjusted(claims: Claims, results: Sequence[Results]) -> dict[tuple[str, str], float]:
-    """Holm-adjusted p values of all tests of the chapter that ask for one, by claim id and test name."""
-    raw: dict[tuple[str, str], float] = {}
-    for claim in claims.claims if results else []:
-        for test in [] if claim.not_testable else claim.tests:
-            values = [seed_value(test, result) for result in results]
-            found = p_value_of(test, values, results)
-            if found is not None:
-                raw[claim.id, test.name] = found
-    return dict(zip(raw, (float(p) for p in holm(list(raw.values()))), strict=True))
+def _holding_any(outcomes: Sequence[TestOutcome], results: Sequence[Results]) -> set[str]:
+    """Names of the tests that hold with Holm's correction for all of them.
 
-
-def judge_claims(claims: Claims, results: Sequence[Results]) -> list[ClaimOutcome]:
-    """Return the outcome of every claim, in the order of the file, from all seeds of one profile.
-
-    Without results a claim is `not yet recorded`, unless it is not testable here. Raises ClaimsError or
-    ResultsError for a metric or per-item scores that the results do not hold.
+    With m tests left, those that hold at level 1 - (1 - level) / m are taken out, until none does.
     """
-    adjusted = _adjusted(claims, results)
+    left = {outcome.name: outcome for outcome in outcomes}
+    while True:
+        held = [name for name, outcome in left.items() if _holds_among(outcome, len(left), results)]
+        left = {name: outcome for name, outcome in left.items() if name not in held}
+        if not held or not left:
+            return {outcome.name for outcome in outcomes} - left.keys()
+
+
+def _holds_among(outcome: TestOutcome, count: int, results: Sequence[Results]) -> bool:
+    level = 1 - (1 - outcome.test.resampling.level) / count
+    interval = interval_of(outcome.test, outcome.values, results, level=level)
+    return interval is not None and _holds(outcome.test, interval.low, interval.high)
+
+
+def _corrected(outcome: TestOutcome, holding: set[str]) -> TestOutcome:
+    """Take back a 'holds' that does not stand after the correction."""
+    if outcome.name in holding or not outcome.decision.startswith("holds"):
+        return outcome
+    return replace(outcome, decision="fails" if outcome.decision == "holds, smaller" else "undecided")
+
+
+def judge_finding(finding: Finding, results: Sequence[Results]) -> FindingOutcome:
+    """Return the outcome of one finding; without results, or a way to test it, that is its verdict."""
+    if finding.not_testable:
+        return FindingOutcome(finding, "not testable here", ())
+    if not results:
+        return FindingOutcome(finding, "not yet recorded", ())
+    outcomes = [measure(test, results) for test in finding.tests]
+    if finding.combine == "any":
+        holding = _holding_any(outcomes, results)
+        outcomes = [_corrected(outcome, holding) for outcome in outcomes]
+    verdict = combine(finding, [outcome.decision for outcome in outcomes])
+    return FindingOutcome(finding, verdict, tuple(outcomes))
+
+
+def measure_check(test: CheckTest, results: Sequence[Results]) -> CheckTestOutcome:
+    """Return the outcome of a check's test: it passes when the value of every seed meets the limit."""
+    relation, limit = test.limit
+    values = [seed_value(test, result) for result in results]
+    if relation == "==":
+        worst = max(values, key=lambda value: abs(value - limit))
+    else:
+        worst = max(values) if relation in ("<", "<=") else min(values)
+    passed = all(RELATIONS[relation](value, limit) for value in values)
+    return CheckTestOutcome(test, worst, tuple(result.seed for result in results), passed)
+
+
+def judge_check(check: Check, results: Sequence[Results]) -> CheckOutcome:
+    """Return the outcome of one check; without results it has neither passed nor failed."""
+    if not results:
+        return CheckOutcome(check, None, ())
+    outcomes = tuple(measure_check(test, results) for test in check.tests)
+    return CheckOutcome(check, all(outcome.passed for outcome in outcomes), outcomes)
+
+
+@contextmanager
+def _about(slug: str, statement: Finding | Check) -> Iterator[None]:
+    """Put chapter and id before the message of what cannot be judged."""
+    try:
+        yield
+    except ReportError as error:
+        raise type(error)(f"{slug}: {statement.kind} {statement.id}: {error}") from error
+
+
+def judge_findings(claims: Claims, results: Sequence[Results]) -> list[FindingOutcome]:
+    """Return the outcome of every finding, in the order of the file, from all seeds of one profile.
+
+    Raises ClaimsError for per-item scores or groups that the results do not hold, and ResultsError for a
+    metric that they do not hold; both name the finding and the test.
+    """
     outcomes = []
-    for claim in claims.claims:
-        if claim.not_testable or not results:
-            verdict: Verdict = "not testable here" if claim.not_testable else "not yet recorded"
-            outcomes.append(ClaimOutcome(claim, verdict, ()))
-            continue
-        tests = [measure(test, results, p_value=adjusted.get((claim.id, test.name))) for test in claim.tests]
-        outcomes.append(ClaimOutcome(claim, combine(claim, [test.verdict for test in tests]), tuple(tests)))
+    for finding in claims.findings:
+        with _about(claims.slug, finding):
+            outcomes.append(judge_finding(finding, results))
+    return outcomes
+
+
+def judge_checks(claims: Claims, results: Sequence[Results]) -> list[CheckOutcome]:
+    """Return the outcome of every check, in the order of the file; errors as in `judge_findings`."""
+    outcomes = []
+    for check in claims.checks:
+        with _about(claims.slug, check):
+            outcomes.append(judge_check(check, results))
     return outcomes

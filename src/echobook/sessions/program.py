@@ -66,18 +66,21 @@ class Counts:
 def turns(events: ir.Table, *, gap_s: float, by_text: bool = False) -> ir.Table:
     """Clean, ordered turns with their session's neighbours.
 
-    gap_s: longest silence within a session, in seconds, above zero. by_text takes the text itself as the
-    state (the utterance chain) instead of the interpretation. Raises ValueError for a gap that is not
-    positive or missing columns. Columns of the result: text, state, outcome, following (state of the next
-    turn of the session or null).
+    gap_s: longest silence within a session, in seconds, above zero. by_text takes the
+        text itself as the state (the utterance chain) instead of the interpretation.
+        Raises ValueError for a gap that is not positive or missing columns. Columns of
+        the result: text, state, outcome, following (state of the next turn of the
+        session or null).
     """
     _check(events, gap_s)
     clean = _clean(events, by_text)
     order = [clean.sequence] if "sequence" in clean.columns else []
-    order += [clean.time, clean.text, clean.state, clean.outcome.fill_null(-1.0)]  # no ties but equal rows
+    # no ties but equal rows
+    order += [clean.time, clean.text, clean.state, clean.outcome.fill_null(-1.0)]
     window = ibis.window(group_by=clean.device, order_by=order)
     ahead = clean.mutate(
-        silence=clean.time.lead().over(window) - clean.time, next_state=clean.state.lead().over(window)
+        silence=clean.time.lead().over(window) - clean.time,
+        next_state=clean.state.lead().over(window),
     )
     together = ahead.device.notnull() & (ahead.silence >= 0) & (ahead.silence <= gap_s)
     following = ibis.cases((together, ahead.next_state), else_=ibis.null("string"))

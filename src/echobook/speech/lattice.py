@@ -62,8 +62,11 @@ def from_diagonals(diagonals: Float[Tensor, "N B U1"], frames: int) -> Float[Ten
     return diagonals.transpose(0, 1)[:, step, row]
 
 
-def forward_scores(blank: Float[Tensor, "N B U1"], label: Float[Tensor, "N B U1"]) -> Float[Tensor, "N B U1"]:
-    """alpha on diagonals: log-sum of the scores of all partial paths from (0, 0) to each node."""
+def forward_scores(
+    blank: Float[Tensor, "N B U1"],
+    label: Float[Tensor, "N B U1"],
+) -> Float[Tensor, "N B U1"]:
+    """alpha on diagonals: log-sum of the scores of all partial paths to each node."""
     alpha = torch.full_like(blank, NEVER)
     alpha[0, :, 0] = 0
     for n in range(1, alpha.shape[0]):
@@ -79,15 +82,17 @@ def backward_scores(
     frame_lengths: Int[Tensor, " B"],
     label_lengths: Int[Tensor, " B"],
 ) -> Float[Tensor, "N B U1"]:
-    """beta on diagonals: log-sum of the scores of all completions from each node to (T_i, U_i)."""
+    """beta on diagonals: log-sum of the scores of all ways from a node to the end."""
     beta = torch.full_like(blank, NEVER)
     utterances = torch.arange(beta.shape[1], device=beta.device)
-    beta[frame_lengths + label_lengths, utterances, label_lengths] = 0  # the node past the closing blank
+    # the node past the closing blank
+    beta[frame_lengths + label_lengths, utterances, label_lengths] = 0
     for n in range(beta.shape[0] - 2, -1, -1):
         step = beta[n + 1] + blank[n]
         written = beta[n + 1, :, 1:] + label[n, :, :-1]  # (B, U)
         torch.logaddexp(step[:, :-1], written, out=step[:, :-1])
-        torch.maximum(beta[n], step, out=beta[n])  # keeps the zero of utterances that end on this diagonal
+        # keeps the zero of utterances that end on this diagonal
+        torch.maximum(beta[n], step, out=beta[n])
     return beta
 
 
@@ -99,13 +104,14 @@ def occupancy(
     *,
     moves: bool = True,
 ) -> Occupancy:
-    """log P of each utterance and, for each cell, the posterior of leaving it by blank and by label.
+    """log P of each utterance; for each cell, its posterior shares of blank and label.
 
-    `blank` and `label` are log scores of the two moves; the last row of `label` is ignored. Lengths are at
-    least 1 frame and 0 labels (the caller checks). Per utterance the blank occupancies sum to T_i and the
-    label occupancies to U_i; outside the utterance both are exactly 0. With `moves=False` only the evidence
-    is computed and the occupancies come back empty, shape (B, 0, U1). An utterance that no path can explain
-    has log P = -inf and NaN occupancies.
+    `blank` and `label` are log scores of the two moves; the last row of `label` is
+    ignored. Lengths are at least 1 frame and 0 labels (the caller checks). Per
+    utterance the blank occupancies sum to T_i and the label occupancies to U_i; outside
+    the utterance both are exactly 0. With `moves=False` only the evidence is computed
+    and the occupancies come back empty, shape (B, 0, U1). An utterance that no path can
+    explain has log P = -inf and NaN occupancies.
     """
     frames = blank.shape[1]
     moves_ = mask_outside(blank.double(), label.double(), frame_lengths, label_lengths)
@@ -118,4 +124,5 @@ def occupancy(
     arrive = forward_scores(stay, write) - evidence[:, None]  # (N, B, U1)
     stay[:-1] += arrive[:-1] + beta[1:]
     write[:-1, :, :-1] += arrive[:-1, :, :-1] + beta[1:, :, 1:]
-    return Occupancy(evidence, from_diagonals(stay, frames).exp_(), from_diagonals(write, frames).exp_())
+    stay, write = (from_diagonals(cells, frames).exp_() for cells in (stay, write))
+    return Occupancy(evidence, stay, write)

@@ -43,25 +43,36 @@ def transducer_loss(
 ) -> Float[Tensor, "..."]:
     """-log P(labels | frames), in nats.
 
-    logits: unnormalised scores of the joiner, float32 or float64; row u follows the first u labels.
-    labels: class indices, never `blank`; whatever stands at and after `label_lengths` is ignored.
+    logits: unnormalised scores of the joiner, float32 or float64; row u follows u
+        labels.
+    labels: class indices, never `blank`; what stands at and after `label_lengths` is
+        ignored.
     frame_lengths, label_lengths: from 1 to T and from 0 to U.
     fastemit: lambda >= 0, extra gradient for the label moves.
-    penalty: subtracted from the score of label u+1 at frame t (see `end_time_penalty`); finite, not trained.
+    penalty: subtracted from the score of label u+1 at frame t (see `end_time_penalty`);
+        finite, not trained.
     reduction: "mean" over utterances, "sum", or "none" for shape (B,).
 
-    The gradient outside each utterance's own T_i x (U_i + 1) cells is exactly 0, and values there are never
-    read. Raises ValueError for shapes, lengths, labels or options out of range, and for an utterance whose
-    loss is not finite (NaN or infinite logits); the message names the utterance.
+    The gradient outside each utterance's own T_i x (U_i + 1) cells is exactly 0, and
+    values there are never read. Raises ValueError for shapes, lengths, labels or
+    options out of range, and for an utterance whose loss is not finite (NaN or infinite
+    logits); the message names the utterance.
     """
     _check_shapes(logits, labels, frame_lengths, label_lengths, penalty)
     _check_values(labels, frame_lengths, label_lengths, logits.shape, blank)
     if not fastemit >= 0:
         raise ValueError(f"fastemit is {fastemit}; expected a number >= 0")
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction is {reduction!r}; expected 'mean', 'sum' or 'none'")
+        found = f"reduction is {reduction!r}"
+        raise ValueError(f"{found}; expected 'mean', 'sum' or 'none'")
     losses: Tensor = _TransducerLoss.apply(
-        logits, labels.long(), frame_lengths.long(), label_lengths.long(), penalty, blank, fastemit
+        logits,
+        labels.long(),
+        frame_lengths.long(),
+        label_lengths.long(),
+        penalty,
+        blank,
+        fastemit,
     )
     return losses if reduction == "none" else getattr(losses, reduction)()
 
@@ -152,9 +163,15 @@ def emission_scores(
 
 
 def _fill_gradient(
-    out: Tensor, logits: Tensor, norm: Tensor, stay: Tensor, write: Tensor, labels: Tensor, blank: int
+    out: Tensor,
+    logits: Tensor,
+    norm: Tensor,
+    stay: Tensor,
+    write: Tensor,
+    labels: Tensor,
+    blank: int,
 ) -> None:
-    """(stay + write) * softmax(logits) - stay on the blank - write on each row's own label, in place."""
+    """In place: (stay + write) * softmax(logits) - stay on blanks - write on labels."""
     total = (stay + write).to(out.dtype)
     torch.sub(logits, norm[..., None], out=out)
     out.exp_().mul_(total[..., None])

@@ -1,9 +1,9 @@
 """Check of the finished pages: `python -m echobook.sphinx.check HTML_DIR [--root DIR]`.
 
 Every internal link and anchor must exist; no script, style, image, font or frame may come from another site;
-each published chapter has its page with the anchors of its claims and a provenance stamp; each kernel page
-shows its outputs; no page shows a failed run or a smoke run; each tracked page of prose passes the lint on
-typed results. One line a fault, exit status 1 if there is any.
+each published chapter has its page with the anchors of its findings and checks and a provenance stamp; each
+kernel page shows its outputs; no page shows a failed run or a smoke run; each tracked page of prose passes
+the lint on typed results. One line a fault, exit status 1 if there is any.
 """
 
 import argparse
@@ -107,9 +107,9 @@ def chapter_faults(site: Site, root: Path, chapter: Chapter) -> Iterator[str]:
     if not path.is_file():
         yield f"{chapter.docname}.html: missing; {chapter.slug} is published in book/chapters.yml"
         return
-    for claim in load_claims(root, chapter.slug).claims:
-        if claim.anchor not in site.anchors(path):
-            yield f"{site.label(path)}: no anchor {claim.anchor} of claim {claim.id}; put it above its cell"
+    for one in load_claims(root, chapter.slug).statements:
+        if one.anchor not in site.anchors(path):
+            yield f"{site.label(path)}: no anchor {one.anchor} of {one.kind} {one.id}; put it above its cell"
     stamp = site.page(path).select_one(".echobook-stamp")
     if stamp is None:
         yield f"{site.label(path)}: no provenance stamp; the chapter must end with chapter.finish()"

@@ -1,7 +1,8 @@
-"""Sphinx directives that write tables and cards from the records.
+"""Sphinx directives that write tables, tiles and cards from the records.
 
-- ```` ```{scoreboard} ````: every claim, with a filter by part and verdict that needs no server;
-- ```` ```{totals} ````: chapters, claims and verdicts counted;
+- ```` ```{scoreboard} ````, ```` ```{checks} ````: every finding, every check (`echobook.sphinx.boards`);
+- ```` ```{overview} ````, ```` ```{effects} ````: one row a paper; all effects beside the papers';
+- ```` ```{totals} ````: chapters, findings by verdict and checks counted;
 - ```` ```{chapters} ````: one card a chapter, grouped by part, planned ones marked as such;
 - ```` ```{datacards} ````: `data/cards/*.md`, each followed by what `data/registry.csv` says of its files.
 
@@ -11,170 +12,59 @@ anchor is a warning of Sphinx, hence an error under `-W`.
 
 import csv
 from collections import defaultdict
-from html import escape
+from collections.abc import Mapping
 from pathlib import Path
 
 from docutils import nodes
 from docutils.statemachine import StringList
-from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
 
 from echobook.report.display import SIGNS
-from echobook.report.errors import ReportError
-from echobook.report.verdicts import VERDICTS
-from echobook.sphinx.chapters import PARTS, Chapter, RegistryError
-from echobook.sphinx.records import Records, records_of
-from echobook.sphinx.roles import explained, verdict_class
-from echobook.sphinx.rows import PLANNED, Row, all_rows, chapter_rows, totals
-
-LOG = logging.getLogger(__name__)
-COLUMNS = {
-    "Chapter": 16, "Claim": 30, "Paper": 13, "Recorded [95 % interval]": 17, "This build": 9, "Verdict": 15,
-}  # fmt: skip
-
-
-class RecordDirective(SphinxDirective):
-    """Base of the directives: faults in the records become warnings at the directive's place."""
-
-    has_content = False
-
-    def run(self) -> list[nodes.Node]:
-        """Return the directive's nodes."""
-        records = records_of(self.env.app)
-        try:
-            for slug in records.chapters:
-                for path in records.files(slug):
-                    self.env.note_dependency(str(path))
-            return self.body(records)
-        except (ReportError, RegistryError) as error:
-            LOG.warning(f"{self.name}: {error}", location=self.get_location())
-            return []
-
-    def body(self, records: Records) -> list[nodes.Node]:
-        """Return what the directive shows."""
-        raise NotImplementedError
-
-    def page_link(self, chapter: Chapter, title: str = "") -> nodes.Node:
-        """Return the chapter's title (or another one), linked to its page when it has one."""
-        inner = nodes.inline(title or chapter.title, title or chapter.title)
-        if not chapter.published:
-            return inner
-        link = addnodes.pending_xref(
-            "", inner, refdomain="std", reftype="doc", reftarget="/" + chapter.docname, refexplicit=True,
-            refwarn=True, refdoc=self.env.docname,
-        )  # fmt: skip
-        return link
-
-    def claim_link(self, row: Row) -> nodes.Node:
-        """Return the claim's words, linked to the cell that shows it."""
-        if row.claim is None:
-            return nodes.inline(row.chapter.system, row.chapter.system)
-        text = f"{row.claim.id}. {row.claim.statement}"
-        return addnodes.pending_xref(
-            "", nodes.inline(text, text), refdomain="std", reftype="ref", reftarget=row.claim.anchor,
-            refexplicit=True, refwarn=True, refdoc=self.env.docname,
-        )  # fmt: skip
-
-
-def _verdict(verdict: str) -> nodes.Node:
-    signs = {str(name): sign for name, sign in SIGNS.items()}
-    text = f"{signs.get(verdict, '…')} {verdict}"
-    return nodes.inline(text, text, classes=["echobook-verdict", verdict_class(verdict)])
-
-
-def _lines(text: str) -> nodes.Node:
-    """Return the figures of a claim's tests, each on its own line."""
-    shown = nodes.inline(classes=["figures"])
-    for line in text.split("; ") if text else []:
-        shown += nodes.inline(line, line, classes=["figure-line"])
-    return shown
-
-
-def _entry(*content: nodes.Node) -> nodes.entry:
-    entry = nodes.entry()
-    entry += nodes.paragraph("", "", *content)
-    return entry
-
-
-def _head() -> nodes.thead:
-    row = nodes.row()
-    for name in COLUMNS:
-        row += _entry(nodes.Text(name))
-    return nodes.thead("", row)
-
-
-class Scoreboard(RecordDirective):
-    """The table of all claims."""
-
-    def body(self, records: Records) -> list[nodes.Node]:
-        """Return the filter and the table."""
-        rows = all_rows(records)
-        group = nodes.tgroup(cols=len(COLUMNS))
-        group.extend(nodes.colspec(colwidth=width) for width in COLUMNS.values())
-        group += _head()
-        group += nodes.tbody("", *[self.row(row) for row in rows])
-        table = nodes.table("", group, classes=["scoreboard"], ids=["scoreboard-table"])
-        box = nodes.container("", table, classes=["scoreboard-box"], is_div=True)
-        return [nodes.raw("", self.filter(rows), format="html"), box]
-
-    def row(self, row: Row) -> nodes.row:
-        """Return one row; its classes are what the filter reads."""
-        printed: nodes.Node = nodes.Text(row.printed)
-        if row.claim is not None:
-            source = row.claim.printed
-            printed = explained(
-                row.printed, f"{source.unit}; {source.source} ({source.provenance})", "printed"
-            )
-        figures = [printed, _lines(row.recorded), _lines(row.built), _verdict(row.verdict)]
-        classes = ["part-" + row.chapter.part, verdict_class(row.verdict)]
-        name = row.chapter.title.split(":")[0]
-        cells = [
-            _entry(self.page_link(row.chapter, name)),
-            _entry(self.claim_link(row)),
-            *map(_entry, figures),
-        ]
-        return nodes.row("", *cells, classes=classes)
-
-    def filter(self, rows: list[Row]) -> str:
-        """Return the two choices and the place for the count; scoreboard.js brings them to life."""
-        parts = [(f"part-{part}", name) for part, name in PARTS.items()]
-        present = {row.verdict for row in rows}
-        verdicts = [(verdict_class(name), name) for name in (*VERDICTS, PLANNED) if name in present]
-        return (
-            '<form class="scoreboard-filter" id="scoreboard-filter" hidden '
-            'aria-label="Filter the scoreboard">'
-            + _choice("part", "Part", parts)
-            + _choice("verdict", "Verdict", verdicts)
-            + '<p id="scoreboard-count" role="status"></p></form>'
-        )
-
-
-def _choice(name: str, label: str, options: list[tuple[str, str]]) -> str:
-    listed = "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in options)
-    return (
-        f'<label for="scoreboard-{name}">{label}</label>'
-        f'<select id="scoreboard-{name}"><option value="">all</option>{listed}</select>'
-    )
+from echobook.report.outcomes import Verdict
+from echobook.report.scoreboard import by_verdict, plural
+from echobook.report.scoreboard import totals as count_all
+from echobook.sphinx.boards import Checks, Effects, Overview, Scoreboard, write_downloads
+from echobook.sphinx.chapters import PARTS, Chapter
+from echobook.sphinx.record_directive import RecordDirective, badge
+from echobook.sphinx.records import Records
+from echobook.sphinx.roles import verdict_class
+from echobook.sphinx.rows import PLANNED, judged
 
 
 class Totals(RecordDirective):
-    """Counts of chapters, claims and verdicts."""
+    """Counts of chapters and checks, of findings of papers, and of ours."""
 
     def body(self, records: Records) -> list[nodes.Node]:
-        """Return a list of counts."""
-        counted = totals(records, all_rows(records))
-        shown = [
-            (f"{counted['published']} of {counted['chapters']}", "chapters published", ""),
-            (str(counted["claims"]), "claims stated", ""),
-        ]
-        shown += [(str(counted[name]), name, verdict_class(name)) for name in VERDICTS if name in counted]
-        tiles = nodes.bullet_list(classes=["totals"])
-        for number, words, kind in shown:
-            figure = nodes.strong(number, number, classes=[kind] if kind else [])
-            tiles += nodes.list_item("", nodes.paragraph("", "", figure, nodes.Text(" " + words)))
-        return [tiles]
+        """Return a row of tiles for each."""
+        found = count_all([board for _, board in judged(records)])
+        published = sum(chapter.published for chapter in records.chapters.values())
+        tiles = [(f"{published} of {len(records.chapters)}", "chapters published", "")]
+        if found.checks:
+            kind = "check-passed" if found.passed == found.checks else "check-failed"
+            tiles.append((f"{found.passed} of {found.checks}", "checks of our own code passed", kind))
+        shown: list[nodes.Node] = [_tiles(tiles)]
+        for counts, whose in ((found.papers, "of papers"), (found.ours, "of ours")):
+            if sum(counts.values()):
+                title = f"{plural(sum(counts.values()), 'finding')} {whose}"
+                shown += [nodes.paragraph(title, title, classes=["totals-title"]), _tiles(_counted(counts))]
+        return shown
+
+
+def _counted(counts: Mapping[Verdict, int]) -> list[tuple[str, str, str]]:
+    return [
+        (f"{SIGNS[verdict]} {count}", verdict, verdict_class(verdict))
+        for verdict, count in counts.items()
+        if count
+    ]
+
+
+def _tiles(shown: list[tuple[str, str, str]]) -> nodes.Node:
+    """Return figure, words and class of each tile as a list."""
+    tiles = nodes.bullet_list(classes=["totals"])
+    for number, words, kind in shown:
+        figure = nodes.strong(number, number, classes=[kind] if kind else [])
+        tiles += nodes.list_item("", nodes.paragraph("", "", figure, nodes.Text(" " + words)))
+    return tiles
 
 
 class Chapters(RecordDirective):
@@ -198,14 +88,24 @@ class Chapters(RecordDirective):
         about = nodes.paragraph(chapter.system, chapter.system + ".")
         venue = nodes.paragraph(chapter.venue, chapter.venue, classes=["card-venue"])
         state = nodes.paragraph(classes=["card-verdicts"])
-        counts: dict[str, int] = {}
-        for row in chapter_rows(records, chapter):
-            counts[row.verdict] = counts.get(row.verdict, 0) + 1
-        for verdict, count in counts.items():
-            text = verdict if verdict == PLANNED else f"{count} {verdict}"
-            state += nodes.inline(text, text, classes=["echobook-verdict", verdict_class(verdict)])
-            state += nodes.Text(" ")
+        for mark in self.marks(records, chapter):
+            state += [mark, nodes.Text(" ")]
         return nodes.list_item("", heading, about, venue, state, classes=["card-" + chapter.status])
+
+    def marks(self, records: Records, chapter: Chapter) -> list[nodes.Node]:
+        """Return the chapter's findings by verdict, and its checks, as badges."""
+        if not chapter.published or not records.has_claims(chapter.slug):
+            return [badge(PLANNED, "")]
+        board = records.board(chapter.slug)
+        counts = by_verdict(board.findings).items()
+        found = [
+            badge(f"{count} {name}", SIGNS[name], verdict_class(name)) for name, count in counts if count
+        ]
+        checks = count_all([board])
+        if checks.checks:
+            kind = "check-passed" if checks.passed == checks.checks else "check-failed"
+            found.append(badge(f"{checks.passed} of {plural(checks.checks, 'check')}", "", kind))
+        return found
 
 
 class DataCards(RecordDirective):
@@ -265,7 +165,15 @@ def _fact_line(name: str, rows: list[dict[str, str]]) -> str:
     )
 
 
-DIRECTIVES = {"scoreboard": Scoreboard, "totals": Totals, "chapters": Chapters, "datacards": DataCards}
+DIRECTIVES = {
+    "scoreboard": Scoreboard,
+    "checks": Checks,
+    "overview": Overview,
+    "effects": Effects,
+    "totals": Totals,
+    "chapters": Chapters,
+    "datacards": DataCards,
+}
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -273,4 +181,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("echobook.sphinx.executed")
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)
+    app.connect("build-finished", write_downloads)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

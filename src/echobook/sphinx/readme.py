@@ -1,48 +1,60 @@
-"""The table of claims in README.md: `python -m echobook.sphinx.readme [--check]`.
+"""The table of chapters in README.md: `python -m echobook.sphinx.readme [--check]`.
 
-The table stands between two markers and is made from claims and recorded results. Without `--check` it is
-written; with it, a table that is not the one the records give is a fault and the exit status is 1.
+The table stands between two markers and is made from claims and recorded results: one row a chapter. Without
+`--check` it is written; with it, a table that is not the one the records give is a fault and the exit status
+is 1.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from echobook.report.display import SIGNS
+from echobook.report.outcomes import FindingOutcome
 from echobook.report.paths import repository_root
+from echobook.report.scoreboard import Board, by_verdict, totals, totals_text
+from echobook.sphinx.chapters import Chapter
 from echobook.sphinx.records import Records
-from echobook.sphinx.rows import Row, all_rows
+from echobook.sphinx.rows import judged, minutes_text, planned
 
-BEGIN = "<!-- claims: written by python -m echobook.sphinx.readme -->"
-END = "<!-- end of claims -->"
-HEAD = "| chapter | claim | ours (public data) | paper | verdict | CPU minutes |"
+BEGIN = "<!-- chapters: written by python -m echobook.sphinx.readme -->"
+END = "<!-- end of chapters -->"
+HEAD = (
+    "| chapter | title | findings of the paper | ours | checks passed | CPU minutes a seed |\n"
+    "| --- | --- | --- | --- | --- | --- |"
+)
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _signs(outcomes: Sequence[FindingOutcome]) -> str:
+    return " ".join(f"{SIGNS[verdict]} {count}" for verdict, count in by_verdict(outcomes).items() if count)
 
 
-def _line(row: Row) -> str:
-    claim = row.claim
-    said = f"{claim.id}. {claim.statement}" if claim else ""
-    link = f"[{row.chapter.slug}]({row.chapter.notebook})"
+def _line(chapter: Chapter, board: Board) -> str:
+    found = totals([board])
     cells = [
-        link,
-        said.replace("|", "\\|"),
-        _cell(row.recorded),
-        _cell(row.printed),
-        row.verdict,
-        row.minutes,
+        f"[{chapter.slug}]({chapter.notebook})",
+        chapter.title.replace("|", "\\|"),
+        _signs(board.of_paper) or "none",
+        _signs(board.of_ours) or "none",
+        f"{found.passed} of {found.checks}" if found.checks else "none",
+        minutes_text(board),
     ]
     return "| " + " | ".join(cells) + " |"
 
 
-def claims_table(root: Path) -> str:
-    """Return the table as Markdown: one row a claim of a published chapter, then the planned chapters."""
-    rows = all_rows(Records(root, "default"))
-    lines = [_line(row) for row in rows if row.claim is not None]
-    planned = ", ".join(row.chapter.slug for row in rows if row.claim is None)
-    table = [HEAD, "| --- | --- | --- | --- | --- | --- |", *lines]
-    return "\n".join(table) + (f"\n\nTo come: {planned}." if planned else "")
+def chapters_table(root: Path) -> str:
+    """Return the table as Markdown: one row a published chapter, then signs, totals, and what is to come."""
+    records = Records(root, "default")
+    found = judged(records)
+    boards = [board for _, board in found]
+    used = {outcome.verdict for board in boards for outcome in board.findings}
+    legend = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items() if verdict in used)
+    later = ", ".join(chapter.slug for chapter in planned(records))
+    text = "\n".join([HEAD, *[_line(chapter, board) for chapter, board in found]])
+    text += f"\n\n{legend}. " if legend else "\n\n"
+    text += f"In all {totals_text(totals(boards))}."
+    return text + (f" To come: {later}." if later else "")
 
 
 def with_table(text: str, table: str) -> str:
@@ -63,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     path = repository_root() / "README.md"
     old = path.read_text(encoding="utf-8")
-    new = with_table(old, claims_table(repository_root()))
+    new = with_table(old, chapters_table(repository_root()))
     if options.check:
         print("README.md: the table is " + ("up to date" if old == new else "old; run without --check"))
         return int(old != new)

@@ -1,16 +1,18 @@
-"""What the pages read: chapters, claims, recorded and built results, each loaded once a build."""
+"""What the pages read: chapters, claims and recorded results, each loaded and judged once a build."""
 
 from functools import cached_property
 from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from echobook.report.claims import Claim, Claims, load_claims
+from echobook.report.claims import Claims, load_claims
 from echobook.report.errors import ReportError
-from echobook.report.paths import claims_file, recorded_folder, results_folder
+from echobook.report.outcomes import CheckOutcome, Estimate, FindingOutcome
+from echobook.report.paths import claims_file, recorded_folder
 from echobook.report.records import load_recorded
-from echobook.report.results import Results, read_results
-from echobook.report.verdicts import ClaimOutcome, Estimate, estimate, judge_claims
+from echobook.report.results import Results
+from echobook.report.scoreboard import Board, board
+from echobook.report.verdicts import estimate
 from echobook.sphinx.chapters import Chapter, read_chapters
 
 NOT_YET = "not yet recorded"
@@ -24,6 +26,7 @@ class Records:
         self.profile = profile
         self._recorded: dict[str, list[Results]] = {}
         self._claims: dict[str, Claims] = {}
+        self._boards: dict[str, Board] = {}
 
     @cached_property
     def chapters(self) -> dict[str, Chapter]:
@@ -56,21 +59,21 @@ class Records:
         """Return a metric's recorded mean and interval over seeds, or None when nothing is recorded."""
         return estimate(self.recorded(slug), metric)
 
-    def outcomes(self, slug: str) -> list[ClaimOutcome]:
-        """Return the verdict on each claim of a chapter, from its recorded public results."""
-        return list(judge_claims(self.claims(slug), self.recorded(slug)))
+    def board(self, slug: str) -> Board:
+        """Return what a chapter's findings and checks came to in its recorded public results."""
+        if slug not in self._boards:
+            self._boards[slug] = board(self.claims(slug), self.recorded(slug))
+        return self._boards[slug]
 
-    def outcome(self, slug: str, identity: str) -> ClaimOutcome:
-        """Return the verdict on one claim; an unknown id is an error that lists the known ones."""
-        wanted: Claim = self.claims(slug).claim(identity)
-        return next(outcome for outcome in self.outcomes(slug) if outcome.claim.id == wanted.id)
-
-    def built(self, slug: str) -> list[Results]:
-        """Return this build's results of a chapter, one a seed; empty when it was not run."""
-        folder = results_folder(self.root, self.profile, slug)
-        return [
-            read_results(path, slug=slug, profile=self.profile) for path in sorted(folder.glob("seed-*.json"))
-        ]
+    def outcome(self, slug: str, identity: str) -> FindingOutcome | CheckOutcome:
+        """Return the outcome of one finding or check; an unknown id is an error that lists the known ones."""
+        found: dict[str, FindingOutcome | CheckOutcome] = {
+            one.finding.id: one for one in self.board(slug).findings
+        }
+        found |= {one.check.id: one for one in self.board(slug).checks}
+        if identity not in found:
+            raise ReportError(f"{slug}: no finding or check {identity!r}; known: {', '.join(found)}")
+        return found[identity]
 
     def files(self, slug: str) -> list[Path]:
         """Return the files that decide what pages say about a chapter."""

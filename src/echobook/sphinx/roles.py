@@ -2,7 +2,7 @@
 
 - `` {result}`advin:discovery/ari/transfer|.3f` ``   recorded public mean over seeds;
 - `` {interval}`advin:discovery/ari/transfer|.3f` `` its 95 % interval, as "low to high";
-- `` {verdict}`advin:C3` ``                          the verdict on a claim;
+- `` {verdict}`advin:C3` ``                          the verdict on a finding, or a check's;
 - `` {printed}`advin:C3` ``                          the paper's figure, its source as a tooltip;
 - `` {fact}`74 % <source>` ``                        a figure from the literature, its source as a tooltip.
 
@@ -17,9 +17,9 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
-from echobook.report.display import CLASSES
+from echobook.report.display import CHECKED, CLASSES, seeds_text
 from echobook.report.errors import ReportError
-from echobook.report.verdicts import Estimate
+from echobook.report.verdicts import CheckOutcome, Estimate
 from echobook.sphinx.records import NOT_YET, Records, records_of
 
 LOG = logging.getLogger(__name__)
@@ -36,11 +36,6 @@ def verdict_class(verdict: str) -> str:
 def explained(text: str, why: str, kind: str) -> nodes.Node:
     """Return text with a tooltip."""
     return nodes.abbreviation(text, text, explanation=why, classes=["echobook-" + kind])
-
-
-def seeds_text(seeds: int) -> str:
-    """Say how many seeds a figure rests on."""
-    return f"{seeds} seed" if seeds == 1 else f"{seeds} seeds"
 
 
 class RecordRole(SphinxRole):
@@ -121,26 +116,32 @@ class IntervalRole(ResultRole):
 
 
 class VerdictRole(RecordRole):
-    """The verdict on a claim."""
+    """The verdict on a finding, or whether a check passed."""
 
     def node(self, records: Records) -> nodes.Node:
-        """Return the verdict as a coloured word, the claim as a tooltip."""
+        """Return the verdict as a coloured word, the statement as a tooltip."""
         slug, identity, _ = self.target(records)
         outcome = records.outcome(slug, identity)
-        if outcome.verdict == NOT_YET:
+        if isinstance(outcome, CheckOutcome):
+            _, said, kind = CHECKED[outcome.passed]
+            statement = outcome.check.statement
+        else:
+            said, kind = outcome.verdict, verdict_class(outcome.verdict)
+            statement = outcome.finding.statement
+        if said == NOT_YET:
             return self.missing(records, slug)
-        node = explained(outcome.verdict, f"{identity}: {outcome.claim.statement}", "verdict")
-        node["classes"].append(verdict_class(outcome.verdict))  # type: ignore[index]
+        node = explained(said, f"{identity}: {statement}", "verdict")
+        node["classes"].append(kind)  # type: ignore[index]
         return node
 
 
 class PrintedRole(RecordRole):
-    """The figure the paper printed for a claim."""
+    """The figure the paper printed for a finding."""
 
     def node(self, records: Records) -> nodes.Node:
         """Return the paper's figure, its source as a tooltip."""
         slug, identity, _ = self.target(records)
-        printed = records.claims(slug).claim(identity).printed
+        printed = records.claims(slug).finding(identity).printed
         return explained(printed.text, f"{printed.unit}; {printed.source} ({printed.provenance})", "printed")
 
 

@@ -74,7 +74,7 @@ class TwoTables:
         check_times(self.span_s, self.lease_s)
 
     def steps(self, event: Event) -> Steps:
-        """Handle one event; yields before each store call and returns whether this worker embedded."""
+        """Handle one event; yields before each call, returns whether this one embedded."""
         if event.text is not None:
             yield "put-text"
             self.save([event])
@@ -86,7 +86,7 @@ class TwoTables:
         return (yield from self.embedding(image)) if self.due(image) else False
 
     def embedding(self, image: Item) -> Steps:
-        """Claim and make the embedding that an image asks for; returns whether this worker did it."""
+        """Claim and make the embedding an image asks for; returns whether this one did."""
         interaction = str(image["interaction"])
         token = self.token()
         yield "claim"

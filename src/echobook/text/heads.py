@@ -42,7 +42,8 @@ class PairHead(nn.Module):
     def forward(self, outputs: Any, batch: Batch) -> Float[Tensor, "B K"]:
         """Logits from the encoder's outputs and the batch they came from."""
         hidden = outputs.last_hidden_state.float()
-        sides = [segment_mean(hidden, batch.mask * (batch.types == side)) for side in (0, 1)]
+        masks = [batch.mask * (batch.types == side) for side in (0, 1)]
+        sides = [segment_mean(hidden, mask) for mask in masks]
         u, v = (nn.functional.normalize(side, dim=1) * self.scale for side in sides)
         return self.output(torch.cat([u, v, (u - v).abs(), u * v], dim=1))
 

@@ -12,7 +12,7 @@ from sklearn.cluster import HDBSCAN
 from sklearn.neighbors import LocalOutlierFactor
 
 from echobook.clustering.agglomerative import average_linkage, cut_into, merge_small
-from echobook.papers.advin.stage2 import Discovery
+from echobook.papers.advin.method import Discovery
 
 
 def lof_novelty(

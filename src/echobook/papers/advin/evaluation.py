@@ -1,113 +1,43 @@
-"""The chapter's experiment: one corpus, one split of its intents, every method on the same vectors.
+"""Scores of found intents, those of stage II alone and with the errors of stage I, and their table."""
 
-`View` holds the encoded corpus. `detect` scores stage I, `learn` and `compare_discovery` stage II, `taxonomy`
-stage III. What is compared is passed in: proxies, losses. Nothing about novel intents is used for a choice:
-thresholds and early stopping look at known intents only.
-"""
-
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-import torch
-from jaxtyping import Float
-from torch import nn
+from jaxtyping import Int
 
-from echobook.papers.advin.splits import IntentSplit, cap_rows, codes, rows
-from echobook.papers.advin.stage2 import ResidualProjection, held_out_ari, train_projection
-
-Loss = Callable[[int], nn.Module]  # number of training classes -> loss
-Part = tuple[np.ndarray, np.ndarray]  # vectors (N, D), class numbers (N,)
+from echobook.metrics.clustering import adjusted_rand_index, clustering_scores, relative_count_error
+from echobook.papers.advin.method import Discovery
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[torch.Generator]:
-    """Seed torch inside the block (initial weights, dropout), give a generator, restore the state."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield torch.Generator().manual_seed(seed)
+def discovery_scores(truth: Int[np.ndarray, " N"], found: Discovery) -> dict[str, float]:
+    """Return ARI, NMI, ACC of all utterances (small clusters merged), K found, its error, coverage."""
+    known = len(np.unique(truth))
+    assigned = found.assigned >= 0
+    inside = adjusted_rand_index(truth[assigned], found.assigned[assigned]) if assigned.any() else 0.0
+    return clustering_scores(truth, found.merged) | {
+        "found": float(found.count),
+        "k-error": relative_count_error(found.count, known),
+        "coverage": found.coverage,
+        "ari-assigned": inside,
+    }
 
 
-@dataclass(frozen=True)
-class View:
-    """An encoded corpus under one split of its intents; `frame` has text, intent, domain, split."""
+def end_to_end_ari(
+    truth: Int[np.ndarray, " N"], flagged: Int[np.ndarray, " F"], clusters: Int[np.ndarray, " F"]
+) -> float:
+    """Return the ARI over flagged and novel utterances, both stages' errors counted.
 
-    frame: pd.DataFrame
-    vectors: Float[np.ndarray, "N D"]
-    split: IntentSplit
-    seed: int
-
-    def part(self, split: str, intents: tuple[str, ...], *, cap: int | None = None) -> Part:
-        """Return vectors and class numbers (positions in `intents`) of one split, at most `cap` an intent."""
-        mask = rows(self.frame, split, intents)
-        if cap is not None:
-            mask = cap_rows(mask, self.frame["intent"], cap, seed=self.seed)
-        return self.vectors[mask], codes(self.frame["intent"][mask], intents)
-
-    def domains(self, intents: tuple[str, ...]) -> list[str]:
-        """Return the domain of each intent."""
-        pairs = self.frame.drop_duplicates("intent").set_index("intent")["domain"]
-        return [pairs[intent] for intent in intents]
-
-
-def shrink(frame: pd.DataFrame, *, train: int, test: int, seed: int = 0) -> pd.DataFrame:
-    """Keep at most `train` training and `test` test rows of each intent of a big corpus."""
-    kept = np.zeros(len(frame), dtype=bool)
-    for split, limit in (("train", train), ("validation", test), ("test", test)):
-        mask = (frame["split"] == split).to_numpy()
-        kept |= cap_rows(mask, frame["intent"], limit, seed=seed)
-    return frame[kept].reset_index(drop=True)
-
-
-@dataclass(frozen=True)
-class Learned:
-    """A trained projection and its history of held-out scores, one an epoch."""
-
-    projection: nn.Module
-    history: list[float]
-
-
-def learn(
-    view: View,
-    loss: Loss,
-    *,
-    epochs: int,
-    batches: int,
-    cap: int,
-    shuffle: bool = False,
-    labels: Callable[[np.ndarray], np.ndarray] | None = None,
-    projection: Callable[[int], nn.Module] = ResidualProjection,
-    learning_rate: float = 2e-4,
-) -> Learned:
-    """Train a projection on the training intents, early-stopped on the threshold intents' ARI.
-
-    `shuffle` deals the training labels out at random (a control). `labels` maps positions among the known
-    intents to other classes (to domains, for stage III), in training and in the held-out pool. `cap` is the
-    number of utterances an intent in the held-out pool.
+    `truth` holds novel classes from 0 and -1 for known intents; `flagged` are positions, `clusters` their
+    clusters. A known utterance that leaked into the pool is a class of its own, so whatever cluster it joins
+    is wrong; a novel utterance that was not flagged is a cluster of its own.
     """
-    vectors, targets = view.part("train", view.split.training)
-    targets = labels(targets) if labels else targets
-    if shuffle:
-        targets = np.random.default_rng(view.seed).permutation(targets)
-    held, held_targets = view.part("train", view.split.threshold, cap=cap)
-    # Early stopping asks for what is trained: domains in stage III.
-    held_targets = labels(held_targets + len(view.split.training)) if labels else held_targets
-    with seeded(view.seed) as generator:
-        embedding, criterion = projection(vectors.shape[1]), loss(int(targets.max()) + 1)
-        history = train_projection(
-            embedding,
-            criterion,
-            vectors,
-            targets,
-            generator=generator,
-            stop=held_out_ari(held, held_targets),
-            epochs=epochs,
-            batches=batches,
-            learning_rate=learning_rate,
-        )
-    return Learned(embedding, history)
+    answers = -np.arange(1, len(truth) + 1)
+    answers[flagged] = clusters
+    classes = np.where(truth == -1, -np.arange(1, len(truth) + 1), truth)
+    taking_part = truth != -1
+    taking_part[flagged] = True
+    return adjusted_rand_index(classes[taking_part], answers[taking_part])
 
 
 def table(scores: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:

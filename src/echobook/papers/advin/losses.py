@@ -30,24 +30,36 @@ def same_class(labels: Int[Tensor, " B"]) -> Bool[Tensor, "B B"]:
 
 
 class PairwiseMarginLoss(nn.Module):
-    """Mean over pairs of t [d - m+]_+^2 + (1 - t) [m- - d]_+^2, negatives limited to the closest share."""
+    """Mean over pairs of t [d - m+]_+^2 + (1 - t) [m- - d]_+^2, hard negatives."""
 
-    def __init__(self, inner: float = 0.3, outer: float = 1.0, hard_share: float = 0.25) -> None:
+    def __init__(
+        self,
+        inner: float = 0.3,
+        outer: float = 1.0,
+        hard_share: float = 0.25,
+    ) -> None:
         super().__init__()
         if not 0 <= inner < outer <= 2:
-            raise ValueError(f"inner, outer: expected 0 <= inner < outer <= 2, found {inner}, {outer}")
+            expected = "expected 0 <= inner < outer <= 2"
+            raise ValueError(f"inner, outer: {expected}, found {inner}, {outer}")
         if not 0 < hard_share <= 1:
             raise ValueError(f"hard_share: expected in (0, 1], found {hard_share}")
         self.inner, self.outer, self.hard_share = inner, outer, hard_share
 
-    def forward(self, vectors: Float[Tensor, "B D"], labels: Int[Tensor, " B"]) -> Float[Tensor, ""]:
+    def forward(
+        self,
+        vectors: Float[Tensor, "B D"],
+        labels: Int[Tensor, " B"],
+    ) -> Float[Tensor, ""]:
         """Return the loss of one batch."""
         upper = torch.ones(len(labels), len(labels), dtype=torch.bool).triu(1)
-        distances, same = pairwise_distances(vectors)[upper], same_class(labels)[upper]  # (pairs,)
+        distances = pairwise_distances(vectors)[upper]  # (pairs,)
+        same = same_class(labels)[upper]
         pull = (distances[same] - self.inner).clamp_min(0).square()
         negative = distances[~same]
         hard = max(1, int(self.hard_share * len(negative))) if len(negative) else 0
-        push = (self.outer - negative.topk(hard, largest=False).values).clamp_min(0).square()
+        closest = negative.topk(hard, largest=False).values
+        push = (self.outer - closest).clamp_min(0).square()
         return (pull.sum() + push.sum()) / max(1, len(pull) + len(push))
 
 

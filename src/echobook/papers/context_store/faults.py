@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from echobook.data.generators.interactions import Interaction, interactions
-from echobook.papers.context_store.costs import START_S
+from echobook.papers.context_store.material import START_S, Interaction, interactions
 from echobook.papers.context_store.nonsense import NonsenseClient
 from echobook.store.deciding import TEXTS, VECTORS
 from echobook.store.dynamodb import DynamoStore

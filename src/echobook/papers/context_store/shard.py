@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from echobook.data.generators.interactions import deliveries, interactions
+from echobook.papers.context_store.material import deliveries, interactions
 from echobook.store.dynamodb import DynamoStore, connect
 from echobook.store.events import Event
 from echobook.store.pipeline import Pipeline, Report, Run, inline, threads

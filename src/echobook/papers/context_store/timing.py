@@ -1,5 +1,6 @@
 """Is the vector there when the user answers? The real pipeline in simulated time, against the embedding's
-time."""
+time.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -7,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from echobook.data.generators.interactions import Interaction, deliveries, interactions
-from echobook.papers.context_store.costs import START_S
+from echobook.papers.context_store.material import START_S, Interaction, deliveries, interactions
 from echobook.store.errors import StoreError
 from echobook.store.events import Code, Event, codes
 from echobook.store.items import Value

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from echobook.metrics.wer import ErrorCounts, total
+from echobook.papers.contextual_asr.material import Turn
 from echobook.papers.contextual_asr.model import ContextualTransducer, Prepared
 from echobook.papers.contextual_asr.training import ALL_KINDS
-from echobook.papers.contextual_asr.turns import Turn
 from echobook.papers.contextual_asr.vocabulary import Vocabulary
 from echobook.speech.biasing.catalogues import Catalogue, Entry, catalogue
 from echobook.speech.biasing.fusion import FusionTable, fusion_table, join_tables

@@ -9,22 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from echobook.data.deep_bias import COMMON_WORDS, read_common_words
-from echobook.data.fetch import fetch
-from echobook.data.generators.spoken_names import spoken_names
-from echobook.data.names import load_names
-from echobook.data.pronunciations import load_pronunciations
 from echobook.data.types import DatasetUse
 from echobook.papers.contextual_asr.acts import ActFusion, selected
 from echobook.papers.contextual_asr.context import ContextEncoder
 from echobook.papers.contextual_asr.guidance import spoken_spans
 from echobook.papers.contextual_asr.material import (
-    UNSPOKEN,
     Material,
+    Turn,
+    draw_lists,
     espeak_material,
     examples,
     fit_front_end,
     flite_material,
+    make_turns,
     noisy,
     split_voices,
 )
@@ -44,8 +41,7 @@ from echobook.papers.contextual_asr.training import (
     train_base,
     train_context,
 )
-from echobook.papers.contextual_asr.turns import Turn, draw_lists, make_turns
-from echobook.papers.contextual_asr.vocabulary import Vocabulary, build_vocabulary
+from echobook.papers.contextual_asr.vocabulary import Vocabulary
 from echobook.speech.biasing.alignment import Path
 from echobook.speech.biasing.catalogues import Draw, Entry
 from echobook.speech.biasing.flite import flite_program
@@ -96,22 +92,6 @@ class World:
         """Features of a split at one SNR."""
         audio = noisy(self.material[split], (snr_db, snr_db), seed=seed)
         return examples(self.material[split], audio, self.front_end, self.vocabulary.lexicon)
-
-
-def load_vocabulary(corpus: str, *, seed: int) -> tuple[Vocabulary, tuple[DatasetUse, ...]]:
-    """Words and names: "embedded" or "public". Raises ValueError for another corpus."""
-    if corpus == "embedded":
-        own = spoken_names()
-        found = build_vocabulary(own.pronunciations, own.common, own.surnames, own.first, seed=seed)
-        return found, (own.use,)
-    if corpus != "public":
-        raise ValueError(f"corpus is {corpus!r}; expected 'embedded' or 'public'")
-    spoken = load_pronunciations(fetch("cmudict"))
-    names = load_names(fetch("name_databases"))
-    common = read_common_words(fetch("fbai_deep_bias", files=[COMMON_WORDS]))
-    listed = [[n for n in own if n not in UNSPOKEN] for own in (names.surnames, names.first)]
-    found = build_vocabulary(spoken.words, common, *listed, seed=seed, most_surnames=6000, most_first=1200)
-    return found, (spoken.use, names.use)
 
 
 def build_world(

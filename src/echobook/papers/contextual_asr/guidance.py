@@ -23,7 +23,6 @@ from echobook.speech.biasing.phonemes import BLANK, BOUNDARY, Pronunciation, joi
 NOT_ASKED = -100  # what the loss passes over
 FLOOR = 1e-6
 MOST_WORDS = 3
-
 Spans = Mapping[Pronunciation, int]
 
 
@@ -45,18 +44,25 @@ def spoken_spans(labels: Pronunciation, *, most: int = MOST_WORDS) -> dict[Pronu
 
 
 def attention_targets(
-    paths: Paths, spans: Sequence[Spans], catalogue: Catalogue, *, by_phoneme: bool, null_row: bool
+    paths: Paths,
+    spans: Sequence[Spans],
+    catalogue: Catalogue,
+    *,
+    by_phoneme: bool,
+    null_row: bool,
 ) -> Int[Tensor, "B N"]:
-    """The row that each label of a path should look at; NOT_ASKED at blanks and padding.
+    """The row each label of a path should look at; NOT_ASKED at blanks and padding.
 
-    spans: of each utterance's reference, see `spoken_spans`. Where listed entries overlap, the longer rules.
+    spans: of each utterance's reference, see `spoken_spans`. Where listed entries
+        overlap, the longer rules.
     """
     written = paths.classes > BLANK
     targets = torch.full_like(paths.classes, NOT_ASKED)
     if null_row:
         targets[written] = 0
     for i, own in enumerate(spans):
-        for labels, row in _listed(own, catalogue, i, by_phoneme=by_phoneme, first=int(null_row)):
+        listed = _listed(own, catalogue, i, by_phoneme=by_phoneme, first=int(null_row))
+        for labels, row in listed:
             after = paths.rows[i] - own[labels]  # place within the entry
             inside = written[i] & (after >= 0) & (after < len(labels))
             targets[i][inside] = row + (after[inside] if by_phoneme else 0)

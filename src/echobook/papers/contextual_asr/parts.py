@@ -65,8 +65,12 @@ class ContextAttention(nn.Module):
     def _split(self, rows: Float[Tensor, "B N I"]) -> Float[Tensor, "B H N d"]:
         return rows.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
-    def weights(self, stream: Float[Tensor, "B *S E"], projected: Projected) -> Float[Tensor, "B H N K1"]:
-        """Attention of each stream vector (N of them, the axes S flattened) over the rows."""
+    def weights(
+        self,
+        stream: Float[Tensor, "B *S E"],
+        projected: Projected,
+    ) -> Float[Tensor, "B H N K1"]:
+        """Attention of each of N stream vectors (the axes S flattened) over the rows."""
         query = self._split(self.query(stream.flatten(1, -2)))
         scores = query @ projected.keys.transpose(2, 3) / (self.inner / self.heads) ** 0.5
         masked = scores.masked_fill(~projected.listed[:, None, None], float("-inf"))
@@ -94,13 +98,24 @@ class Window(nn.Module):
 class Adapter(nn.Module):
     """Adds an attended bias to the stream; zero before training."""
 
-    def __init__(self, stream: int, context: int, *, inner: int = 64, window: int = 1) -> None:
+    def __init__(
+        self,
+        stream: int,
+        context: int,
+        *,
+        inner: int = 64,
+        window: int = 1,
+    ) -> None:
         super().__init__()
         self.attention = ContextAttention(stream, context, inner=inner, window=window)
         self.output = nn.Linear(inner, stream, bias=False)
         nn.init.zeros_(self.output.weight)
 
-    def forward(self, stream: Float[Tensor, "B *S E"], projected: Projected) -> Float[Tensor, "B *S E"]:
+    def forward(
+        self,
+        stream: Float[Tensor, "B *S E"],
+        projected: Projected,
+    ) -> Float[Tensor, "B *S E"]:
         """Biased stream."""
         return stream + self.output(self.attention(stream, projected))
 

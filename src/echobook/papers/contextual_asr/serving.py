@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from echobook.papers.contextual_asr.context import Context
 from echobook.papers.contextual_asr.evaluation import Outcome, outcome, search_batch
+from echobook.papers.contextual_asr.material import Turn
 from echobook.papers.contextual_asr.model import ContextualTransducer
 from echobook.papers.contextual_asr.training import ALL_KINDS
-from echobook.papers.contextual_asr.turns import Turn
 from echobook.papers.contextual_asr.vocabulary import Vocabulary
 from echobook.speech.biasing.catalogues import Entry, catalogue
 from echobook.speech.biasing.search import Candidate, SearchSettings
@@ -182,17 +182,19 @@ def read_turns(
     median_s: float,
     seed: int,
 ) -> list[bytes | None]:
-    """The store's answer to each turn when embedding takes `median_s` seconds in the median.
+    """The store's answer to each turn when embedding takes a median of `median_s` s.
 
-    The same seed draws the same luck for every median. Raises ValueError for a median that is not positive.
+    The same seed draws the same luck for every median. Raises ValueError for a median
+    that is not positive.
     """
     if not median_s > 0:
-        raise ValueError(f"median_s is {median_s}; expected a positive number of seconds")
+        raise ValueError(f"median_s is {median_s}; expected a positive number")
     rng = np.random.default_rng(seed)
     found = []
     for i, (turn, entries) in enumerate(zip(turns, lists, strict=True)):
         embed_s = median_s * math.exp(SPREAD * rng.normal())
         window_s = 0.3 + 0.38 * len(turn.assistant.split()) + rng.uniform(0.2, 1.0)
         events = events_of(f"turn-{i}-{median_s}", turn, entries)
-        found.append(play_turn(design, clock, events, embed_s=embed_s, window_s=window_s))
+        times = {"embed_s": embed_s, "window_s": window_s}
+        found.append(play_turn(design, clock, events, **times))
     return found

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from echobook.papers.contextual_asr.acts import act_numbers, selected
 from echobook.papers.contextual_asr.guidance import Spans, attention_loss, attention_targets
+from echobook.papers.contextual_asr.material import Turn, draw_lists, previous_words
 from echobook.papers.contextual_asr.model import ContextualTransducer
-from echobook.papers.contextual_asr.turns import Turn, draw_lists, previous_words
 from echobook.papers.contextual_asr.vocabulary import KINDS, Vocabulary
 from echobook.speech.biasing.alignment import Path, best_paths, collate_paths
 from echobook.speech.biasing.catalogues import Catalogue, Draw, Entry, catalogue

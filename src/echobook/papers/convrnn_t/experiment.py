@@ -1,181 +1,126 @@
-"""Train one model on the chapter's material, score it on every test set, and check that it streams.
+"""The compared models, small enough for two cores and within 5 % of one size, and the paper's own sizes.
 
-Scores are word errors per utterance, so that two models can be compared on the same utterances. Streaming is
-checked on the test utterances themselves: every frame alone, in order, against the whole utterance at once.
+All share the prediction network, the additive joiner and the encoding width; only the encoder differs. The
+small sizes were set by counting parameters, before any result.
+
+    name          encoder
+    convrnn-t     local CNN + global CNN (depth-wise) + three LSTM layers
+    rnn-t         three wider LSTM layers
+    conformer     causal Conformer layers
+    contextnet    causal ContextNet blocks
+    local-only, global-only    ConvRNN-T with one part left out, otherwise unchanged, so smaller
+    leaky-squeeze              ConvRNN-T whose squeeze takes the mean of the whole utterance
+    dense-dilated              ConvRNN-T with dense in place of depth-wise dilated convolutions, so larger
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from torch import nn
 
-from echobook.metrics.wer import ErrorCounts, total, word_errors
-from echobook.papers.convrnn_t.material import Material, check_audio
-from echobook.speech.corpora import WordLabels
-from echobook.speech.decoding import GreedyDecoder, Hypothesis, greedy
-from echobook.speech.model import Transducer
-from echobook.speech.streaming import stream
-from echobook.speech.training import Batch, Example, History, TrainingSettings, collate, train
+from echobook.papers.convrnn_t.baselines import causal_conformer, causal_contextnet
+from echobook.papers.convrnn_t.layers import CausalSqueeze, UtteranceSqueeze
+from echobook.papers.convrnn_t.model import ConvRNNT, GlobalCNN, LocalCNN
+from echobook.papers.convrnn_t.training import even_out, initialise
+from echobook.speech.model import BLANK, AdditiveJoiner, LSTMEncoder, PredictionNetwork, Transducer
 
-BATCH = 100  # utterances decoded together
-WARMUP = 100  # updates, in each of the two stages of training
+COMPARED = ("convrnn-t", "rnn-t", "conformer", "contextnet")
+ABLATIONS = ("local-only", "global-only")
+CONTROLS = ("leaky-squeeze", "dense-dilated")
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained model, the course of its training, and its CPU seconds."""
+class Sizes:
+    """Widths of the small models, for `features` input values a frame."""
 
-    model: Transducer
-    history: History
-    cpu_seconds: float
-
-
-@dataclass(frozen=True)
-class StreamingCheck:
-    """Frame by frame against whole, over all test utterances: the largest difference of a logit, and how many
-    utterances get other words or other times.
-    """
-
-    gap: float
-    different: int
-    utterances: int
+    features: int
+    encoding: int = 72
+    dropout: float = 0.0
+    channels: tuple[int, ...] = (8, 8, 4, 4)
+    bottleneck: int = 9
+    layers: int = 2
+    hidden: int = 136
+    baseline_hidden: int = 180
+    conformer: int = 64
+    contextnet: tuple[int, int] = (62, 100)
 
 
-def training_settings(*, steps: int, batch_size: int, seed: int, peak_rate: float) -> TrainingSettings:
-    """The same schedule for every model; steps and batch are a profile's, the peak rate a model's."""
-    return TrainingSettings(
-        steps=steps,
-        batch_size=batch_size,
-        peak_rate=peak_rate,
-        warmup=min(WARMUP, steps),
-        evaluate_every=min(100, steps),
-        patience=50,
-        seed=seed,
+def local(sizes: Sizes) -> LocalCNN:
+    """Small local CNN."""
+    return LocalCNN(sizes.features, channels=sizes.channels)
+
+
+def global_(sizes: Sizes, *, squeeze: type[CausalSqueeze] = CausalSqueeze, dense: bool = False) -> GlobalCNN:
+    """Small global CNN: six blocks, as in the paper."""
+    return GlobalCNN(
+        sizes.features, bottleneck=sizes.bottleneck, squeeze=squeeze, dense=dense, dropout=sizes.dropout
     )
 
 
-def fit(
-    model: Transducer,
-    material: Material,
-    settings: TrainingSettings,
-    *,
-    first: int = 0,
-    measure: Callable[[Any, Material], float] | None = None,
-) -> Trained:
-    """Train on the material's examples; the weights kept are those with the best `measure` on development
-    utterances, by default `development_wer`.
-
-    The `first` updates use utterances of a single word alone, twice as many at a time, with a schedule of
-    their own: short lattices take a transducer off the plateau on which it ignores the sound.
-    """
-    start = time.process_time()
-    options: dict[str, Any] = {
-        "evaluate": lambda candidate: (measure or development_wer)(candidate, material),
-        "augment": material.augment,
-    }
-    single = [e for e in material.train if len(e.labels) == 1]
-    if first and single:
-        alone = replace(settings, steps=first, warmup=min(WARMUP, first), evaluate_every=first)
-        train(model, single, settings=replace(alone, batch_size=2 * settings.batch_size), **options)
-    history = train(model, material.train, settings=settings, **options)
-    return Trained(model, history, time.process_time() - start)
+def lstm(sizes: Sizes, hidden: int | None = None) -> LSTMEncoder:
+    """Three LSTM layers, each with projection and Swish."""
+    width, size = hidden or sizes.hidden, sizes.encoding
+    return LSTMEncoder(sizes.features, hidden=width, size=size, layers=sizes.layers, dropout=sizes.dropout)
 
 
-def development_wer(model: Transducer, material: Material) -> float:
-    """WER of greedy decoding on the development utterances."""
-    counts = [c for batch in batched(material.dev) for c in score(model, batch, material.labels)[0]]
-    return total(counts).rate
-
-
-@torch.no_grad()
-def development_loss(model: Transducer, material: Material) -> float:
-    """Mean transducer loss of the development utterances, in nats."""
-    losses = [float(model.loss(*batch[:4])) * len(batch.names) for batch in batched(material.dev)]
-    return sum(losses) / len(material.dev)
-
-
-def batched(examples: Sequence[Example]) -> list[Batch]:
-    """Examples in their order, in padded batches."""
-    return [collate(examples[start : start + BATCH]) for start in range(0, len(examples), BATCH)]
-
-
-def score(model: Transducer, batch: Batch, labels: WordLabels) -> tuple[list[ErrorCounts], list[Hypothesis]]:
-    """Word errors and greedy hypotheses of a batch."""
-    found = greedy(model, batch.frames, batch.lengths)
-    said = [
-        labels.decode(tuple(row[:count]))
-        for row, count in zip(batch.labels.tolist(), batch.label_lengths.tolist(), strict=True)
-    ]
-    return word_errors(said, [labels.decode(hypothesis.labels) for hypothesis in found]), found
-
-
-def evaluate(model: Transducer, material: Material) -> dict[str, list[ErrorCounts]]:
-    """Word errors of every utterance of every test set."""
-    return {
-        name: [c for batch in batched(rows) for c in score(model, batch, material.labels)[0]]
-        for name, rows in material.tests.items()
-    }
-
-
-def check_streaming(model: Transducer, tests: Mapping[str, Sequence[Example]]) -> StreamingCheck:
-    """Encode and decode every test utterance frame by frame and compare with the whole utterance."""
-    checks = [_check(model, batch) for rows in tests.values() for batch in batched(_by_length(rows))]
-    return StreamingCheck(
-        max(c.gap for c in checks), sum(c.different for c in checks), sum(c.utterances for c in checks)
+def conformer(sizes: Sizes) -> nn.Module:
+    """Four causal Conformer layers."""
+    width = sizes.conformer
+    return causal_conformer(
+        sizes.features,
+        channels=width,
+        layers=4,
+        heads=4,
+        hidden=4 * width,
+        size=sizes.encoding,
+        dropout=sizes.dropout,
     )
 
 
-def transcribe(
-    model: Transducer, audio: Float[Tensor, " N"], sample_rate: int, material: Material
-) -> tuple[str, tuple[float, ...]]:
-    """Words of one recording and the time in seconds at which each is written.
+def contextnet(sizes: Sizes) -> nn.Module:
+    """Eleven causal ContextNet blocks, nine of them with five convolutions."""
+    return causal_contextnet(
+        sizes.features, channels=sizes.contextnet, blocks=(7, 4), size=sizes.encoding, dropout=sizes.dropout
+    )
 
-    Raises ValueError for audio that cannot be read: see `check_audio`.
+
+ENCODERS: dict[str, Callable[[Sizes], nn.Module]] = {
+    "convrnn-t": lambda s: ConvRNNT(s.features, local=local(s), global_=global_(s), lstm=lstm(s)),
+    "rnn-t": lambda s: lstm(s, s.baseline_hidden),
+    "conformer": conformer,
+    "contextnet": contextnet,
+    "local-only": lambda s: ConvRNNT(s.features, local=local(s), global_=None, lstm=lstm(s)),
+    "global-only": lambda s: ConvRNNT(s.features, local=None, global_=global_(s), lstm=lstm(s)),
+    "leaky-squeeze": lambda s: ConvRNNT(
+        s.features, local=local(s), global_=global_(s, squeeze=UtteranceSqueeze), lstm=lstm(s)
+    ),
+    "dense-dilated": lambda s: ConvRNNT(
+        s.features, local=local(s), global_=global_(s, dense=True), lstm=lstm(s)
+    ),
+}
+
+
+def build(name: str, *, sizes: Sizes, classes: int, seed: int) -> Transducer:
+    """One of the compared models with fresh weights. Raises ValueError for an unknown name."""
+    if name not in ENCODERS:
+        raise ValueError(f"model {name!r} is unknown; expected one of {', '.join(ENCODERS)}")
+    return assemble(ENCODERS[name], sizes=sizes, classes=classes, seed=seed)
+
+
+def assemble(encoder: Callable[[Sizes], nn.Module], *, sizes: Sizes, classes: int, seed: int) -> Transducer:
+    """A transducer with this encoder, the shared prediction network and the additive joiner.
+
+    The blank starts with a score of 2, so that the first alignments are not spread over all frames.
     """
-    front_end = material.front_end
-    frames = front_end(check_audio(audio, sample_rate, front_end))
-    found = greedy(model, frames[None], torch.tensor([len(frames)]))[0]
-    words = material.labels.decode(found.labels)
-    return words, tuple((t + 1) * front_end.frame_seconds for t in found.times)
-
-
-@torch.no_grad()
-def streaming_seconds(model: Transducer, frames: Float[Tensor, "T D"]) -> float:
-    """CPU seconds to encode and decode one utterance frame by frame."""
-    start = time.process_time()
-    decoder, state = GreedyDecoder(model, 1), model.encoder.initial_state(1)
-    for frame in frames:
-        encodings, state = model.encoder.step(frame[None, None], state)
-        decoder.advance(encodings)
-    return time.process_time() - start
-
-
-def _by_length(rows: Sequence[Example]) -> list[Example]:
-    return sorted(rows, key=lambda e: len(e.features))
-
-
-@torch.no_grad()
-def _check(model: Transducer, batch: Batch) -> StreamingCheck:
-    whole, lengths = model.encoder(batch.frames, batch.lengths)
-    pieces = stream(model.encoder, batch.frames, [1] * batch.frames.shape[1])
-    predictions = model.predictor(batch.labels)[:, None]
-    gaps = [_logits(model, e, predictions) for e in (whole, pieces)]
-    real = torch.arange(batch.frames.shape[1]) < lengths[:, None]
-    gap = float((gaps[0] - gaps[1])[real].abs().max())
-    decoded = [_decode(model, encodings, lengths) for encodings in (whole, pieces)]
-    different = sum(one[:2] != other[:2] for one, other in zip(*decoded, strict=True))
-    return StreamingCheck(gap, different, len(batch.names))
-
-
-def _logits(model: Transducer, encodings: Tensor, predictions: Tensor) -> Any:
-    return model.joiner(encodings[:, :, None], predictions)
-
-
-def _decode(model: Transducer, encodings: Tensor, lengths: Tensor) -> list[Hypothesis]:
-    decoder = GreedyDecoder(model, len(encodings))
-    decoder.advance(encodings, lengths)
-    return decoder.hypotheses
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        predictor = PredictionNetwork(
+            classes, embedding=32, hidden=64, size=sizes.encoding, dropout=sizes.dropout
+        )
+        model = Transducer(encoder(sizes), predictor, AdditiveJoiner(sizes.encoding, classes))
+        initialise(model)
+        even_out(model.encoder, sizes.features)
+    with torch.no_grad():
+        model.joiner.output.bias[BLANK] = 2.0
+    return model

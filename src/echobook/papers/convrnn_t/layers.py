@@ -120,15 +120,20 @@ class CausalSqueeze(nn.Module):
 
     def initial_state(self, batch: int) -> State:
         """Sum and number of the frames so far."""
-        total = torch.zeros(batch, self.down.in_features, dtype=torch.float64, device=self.down.weight.device)
+        shape, device = (batch, self.down.in_features), self.down.weight.device
+        total = torch.zeros(shape, dtype=torch.float64, device=device)
         return total, total.new_zeros(batch)
 
     def forward(
-        self, x: Float[Tensor, "B T C"], state: State, valid: Bool[Tensor, "B T"] | None = None
+        self,
+        x: Float[Tensor, "B T C"],
+        state: State,
+        valid: Bool[Tensor, "B T"] | None = None,
     ) -> tuple[Float[Tensor, "B T C"], State]:
         """Scale each channel of each frame by a gate in 0..1."""
         sums = state[0][:, None] + x.double().cumsum(1)
-        counts = state[1][:, None] + torch.arange(1, x.shape[1] + 1, device=x.device)  # (B, T)
+        steps = torch.arange(1, x.shape[1] + 1, device=x.device)
+        counts = state[1][:, None] + steps  # (B, T)
         means = (sums / counts[..., None]).to(x.dtype)
         return x * self.gate(means), (sums[:, -1], counts[:, -1])
 

@@ -161,29 +161,6 @@ def in_noise(
     return noisy
 
 
-def check_audio(audio: Float[Tensor, " N"], sample_rate: int, front_end: FrontEnd) -> Float[Tensor, " N"]:
-    """Return audio that the front end can take.
-
-    Raises ValueError for empty audio, audio shorter than one stacked frame, NaN or infinity, or another
-    sample rate than the model was trained on.
-    """
-    log_mel = front_end.log_mel
-    if sample_rate != log_mel.sample_rate:
-        raise ValueError(
-            f"audio has {sample_rate} samples a second; the model was trained at {log_mel.sample_rate}: "
-            "resample it first"
-        )
-    least = log_mel.window + (front_end.count - 1) * log_mel.hop
-    if len(audio) < least:
-        raise ValueError(
-            f"audio has {len(audio)} samples; one frame of {front_end.count} windows needs {least} "
-            f"({1000 * least / sample_rate:.0f} ms)"
-        )
-    if not audio.isfinite().all():
-        raise ValueError(f"audio sample {int((~audio.isfinite()).nonzero()[0])} is not finite")
-    return audio
-
-
 def _assemble(
     splits: Mapping[str, Sequence[Utterance]],
     tests: Mapping[str, Sequence[Utterance]],

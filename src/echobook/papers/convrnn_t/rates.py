@@ -11,13 +11,13 @@ Cost: one short training for each model and rate.
 
 from collections.abc import Mapping, Sequence
 
-from echobook.papers.convrnn_t.experiment import development_loss, fit, training_settings
+from echobook.papers.convrnn_t.evaluation import development_loss
+from echobook.papers.convrnn_t.experiment import CONTROLS, Sizes, build
 from echobook.papers.convrnn_t.material import Material
-from echobook.papers.convrnn_t.models import CONTROLS, Sizes, build
+from echobook.papers.convrnn_t.training import fit, training_settings
 
 GRID = (1e-3, 2e-3, 4e-3)
 FIRST, STEPS, BATCH, SEED = 300, 60, 16, 0  # updates on single words, on strings; of the trials below
-
 # Development loss of the trials in nats, on 3,000 FSDD strings of one to four digits, as
 # `bench/convrnn_t_rates.py` prints them. ContextNet's at 2e-3 is an accident of its many batch norms, whose
 # running statistics were behind at that moment: its training loss was like that of 4e-3. The rule stands.

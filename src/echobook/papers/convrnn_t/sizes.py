@@ -14,8 +14,8 @@ from torch import nn
 
 from echobook.metrics.cost import count_macs, count_parameters
 from echobook.papers.convrnn_t.baselines import CausalAttention, DistanceBias, causal_conformer
-from echobook.papers.convrnn_t.encoder import ConvRNNT, GlobalCNN, LocalCNN
 from echobook.papers.convrnn_t.layers import DepthwiseConv
+from echobook.papers.convrnn_t.model import ConvRNNT, GlobalCNN, LocalCNN
 from echobook.speech.model import AdditiveJoiner, LSTMEncoder, PredictionNetwork
 
 FEATURES, ENCODING, CLASSES = 192, 512, 2501  # 64 x 3 stacked; 2,500 word pieces and the blank

@@ -1,4 +1,4 @@
-"""Judging a rewrite table on first requests that mining never heard, and the baselines to beat.
+"""Judging a rewrite table on first requests that mining never heard.
 
 defect         a request whose interpretation is not the user's goal
 defect cut     (defects without - defects with) / defects without, on all or on rewritten traffic
@@ -11,11 +11,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from sklearn.feature_extraction.text import TfidfVectorizer
-
-from echobook.papers.self_learning.guardrails import sound_key
-from echobook.papers.self_learning.mining import SessionGraph
-from echobook.papers.self_learning.users import Catalogue
 
 
 def judge(requests: pd.DataFrame, table: Mapping[str, str], understanding: Mapping[str, str]) -> pd.DataFrame:
@@ -48,46 +43,4 @@ def measures(judged: pd.DataFrame) -> dict[str, float]:
         "precision": float(touched.after.mean()) if len(touched) else 0.0,
         "trigger-rate": float(judged.rewritten.mean()),
         "pairs": float(len(pairs)),
-    }
-
-
-def nearest_successful(
-    graph: SessionGraph, *, min_texts: int = 8, similarity: float = 0.6, by_sound: bool = False
-) -> dict[str, str]:
-    """Baseline: the most similar text (character 3-grams, cosine) among those that mostly succeed.
-
-    by_sound compares the words' rough sounds (`sound_key`) instead of their letters.
-    """
-    heard = np.asarray(graph.readings.sum(axis=1)).ravel()
-    share = np.asarray(graph.readings @ (graph.good / np.maximum(graph.seen, 1.0))) / heard
-    texts = np.array(graph.texts, dtype=object)
-    good, bad = (
-        np.flatnonzero((share >= 0.7) & (heard >= min_texts)),
-        np.flatnonzero((share < 0.5) & (heard >= min_texts)),
-    )
-    if good.size == 0 or bad.size == 0:
-        return {}
-    vectors = TfidfVectorizer(
-        analyzer="char_wb", ngram_range=(3, 3), preprocessor=_sounds if by_sound else None
-    )
-    vectors.fit(texts)
-    close = (vectors.transform(texts[bad]) @ vectors.transform(texts[good]).T).toarray()
-    best = close.argmax(axis=1)
-    pairs = zip(bad, good[best], close.max(axis=1), strict=True)
-    return {str(texts[b]): str(texts[g]) for b, g, c in pairs if c >= similarity}
-
-
-def _sounds(text: str) -> str:
-    return " ".join(sound_key(word) for word in text.split())
-
-
-def oracle(requests: pd.DataFrame, shop: Catalogue) -> dict[str, str]:
-    """Upper bound of any context-free table: each text goes to the goal most of its users want."""
-    wanted = requests.groupby(["text", "goal"]).size().reset_index(name="n").sort_values(["n", "goal"])
-    goal = dict(zip(wanted.text, wanted.goal, strict=True))
-    wording = {frame: text for text, frame in shop.understanding.items()}
-    return {
-        text: wording[target]
-        for text, target in goal.items()
-        if target in wording and shop.understanding.get(text) != target
     }

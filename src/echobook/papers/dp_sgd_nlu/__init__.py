@@ -1,0 +1,5 @@
+"""eDP-SGD's rooms: method, model, training, baselines, material, evaluation, experiment, own_data.
+
+- `top_layer.py`: MiniLM of which the top layer is trained; part of the model, on a frozen
+  checkpoint of its own.
+"""
