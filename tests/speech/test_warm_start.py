@@ -205,7 +205,12 @@ def test_augmentation_is_used_in_all_stages() -> None:
     model = transducer(LSTMEncoder(2 * WIDTH, hidden=8, size=8, layers=1), size=8)
     plan = recipe(seed=0, strings=2, classify=2, words=2, batch_size=4)
     train_from_words(
-        model, words=made(8, (1, 1), 1), strings=made(8, (2, 2), 2), recipe=plan, evaluate=None, augment=halve
+        model,
+        words=made(24, (1, 1), 1),
+        strings=made(8, (2, 2), 2),
+        recipe=plan,
+        evaluate=None,
+        augment=halve,
     )
     assert len(seen) == 1 + 2 * 6 + 2 * 8 + 2 * 4
 

@@ -49,12 +49,13 @@ def fold_kernel(weight: Float[Tensor, "K C A W"], block: int) -> Float[Tensor, "
 def folded_conv2d(
     maps: Float[Tensor, "B PC T N"],
     weight: Float[Tensor, "K C A W"],
-    bias: Float[Tensor, " K"],
+    bias: Float[Tensor, " K"] | None,
     block: int,
 ) -> Float[Tensor, "B PK S N"]:
     """Convolution of folded maps, valid in time (S = T - A + 1), centred and zero-padded in frequency."""
     kernel = fold_kernel(weight, block)
-    return nn.functional.conv2d(maps, kernel, bias.repeat(block), padding=(0, kernel.shape[3] // 2))
+    wide = None if bias is None else bias.repeat(block)
+    return nn.functional.conv2d(maps, kernel, wide, padding=(0, kernel.shape[3] // 2))
 
 
 def depthwise_conv(
