@@ -5,13 +5,14 @@ Same process, one thread, CPU time, both sides interleaved; results are compared
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from statistics import median
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from echobook.papers.convrnn_t.model import Sizes, build
+from echobook.papers.convrnn_t.experiment import Sizes, build
 from echobook.speech.convolution import depthwise_conv, fold, folded_conv2d, unfold
 
 ROUNDS = 8
@@ -42,7 +43,7 @@ def report(capsys: pytest.CaptureFixture[str], title: str, taken: dict[str, list
 
 @pytest.mark.benchmark
 def test_folded_against_plain(capsys: pytest.CaptureFixture[str]) -> None:
-    pairs = list(zip(CHANNELS[:-1], CHANNELS[1:], strict=True))
+    pairs = list(pairwise(CHANNELS))
     weights = [random(o, i, 5, 5, seed=k).mul_(0.1).requires_grad_() for k, (i, o) in enumerate(pairs)]
     biases, x = [torch.zeros(o).requires_grad_() for _, o in pairs], random(BATCH, FRAMES, WIDTH)
 
