@@ -18,6 +18,7 @@ from echobook.papers.convrnn_t.layers import (
 )
 from echobook.papers.convrnn_t.model import ConvRNNT, GlobalBlock, GlobalCNN, LocalCNN
 from echobook.papers.convrnn_t.training import VARIATION, initialise
+from echobook.speech.convolution import fold, unfold
 from echobook.speech.model import LSTMEncoder
 from echobook.speech.streaming import future_leak, streaming_gap
 from echobook.speech.testing import StreamingCases
@@ -300,11 +301,11 @@ def test_the_local_network_starts_near_a_copy_of_the_picture(monkeypatch: pytest
     frames = torch.randn(2, 9, 6, generator=torch.Generator().manual_seed(2))
     first, second = encoder.parts[0].convs  # type: ignore[union-attr,misc]
     with torch.no_grad():
-        maps = torch.relu(first(frames[:, None], first.initial_state(2))[0])
+        maps = torch.relu(first(fold(frames, 2), first.initial_state(2))[0])
         again = torch.relu(second(maps, second.initial_state(2))[0])
-    halves = torch.stack([frames.relu(), (-frames).relu()], 1)
-    assert torch.equal(maps, halves.repeat(1, 2, 1, 1))
-    assert torch.equal(again, halves)
+    halves = torch.cat([frames.relu(), (-frames).relu()], 2)  # one channel after the other
+    assert torch.equal(unfold(maps, 2), halves.repeat(1, 1, 2))
+    assert torch.equal(unfold(again, 2), halves)
 
 
 def test_parameters_fit_the_papers_tables() -> None:

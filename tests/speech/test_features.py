@@ -14,6 +14,7 @@ from echobook.speech.features import (
     IncrementalFeatures,
     LogMel,
     Statistics,
+    Stripes,
     global_statistics,
     mel_filterbank,
     spec_augment,
@@ -264,3 +265,27 @@ def test_frames_that_are_passed_over_may_arrive_one_by_one(count, skip):
     stream = IncrementalFeatures(ends)
     pieces = [stream.push(piece) for piece in audio.split(80)]  # one frame each
     torch.testing.assert_close(torch.cat(pieces), ends(audio), atol=1e-5, rtol=0)
+
+
+def test_stripes_are_as_many_and_as_wide_as_stated():
+    """Ones everywhere: what is 0 is masked; no more than two stripes of 6 channels and two of 12 frames."""
+    features, g = torch.ones(100, 40), torch.Generator().manual_seed(0)
+    widest = [0, 0]
+    for _ in range(100):
+        hidden = Stripes()(features, g) == 0
+        channels, frames = hidden.all(0), hidden.all(1)
+        assert torch.equal(hidden, channels | frames[:, None])
+        widest = [max(widest[0], int(channels.sum())), max(widest[1], int(frames.sum()))]
+    assert 9 <= widest[0] <= 12
+    assert 18 <= widest[1] <= 24
+    assert (features == 1).all()
+
+
+def test_stripes_are_seeded_and_leave_half_of_a_short_utterance():
+    features = torch.ones(6, 4)
+    draws = [Stripes((1, 9), (1, 9))(features, torch.Generator().manual_seed(k)) for k in (0, 0, *range(50))]
+    assert torch.equal(draws[0], draws[1])
+    assert max(int((d == 0).all(1).sum()) for d in draws) == 3
+    assert max(int((d == 0).all(0).sum()) for d in draws) == 2
+    with pytest.raises(ValueError, match="counts and widths >= 0"):
+        Stripes((-1, 3))

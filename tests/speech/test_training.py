@@ -9,6 +9,7 @@ from torch import nn
 
 from echobook.speech.model import AdditiveJoiner, LSTMEncoder, PredictionNetwork, Transducer
 from echobook.speech.training import (
+    BatchOrder,
     Example,
     TrainingSettings,
     TrainingStopped,
@@ -318,3 +319,38 @@ def test_progress_is_shown_only_when_asked(capsys):
     assert capsys.readouterr().err == ""
     train(model(), examples(), settings=settings(steps=4), evaluate=dev_loss, progress=True)
     assert "training" in capsys.readouterr().err
+
+
+def test_drop_schedule_by_hand():
+    plan = settings(steps=100, warmup=10, schedule="drop", drop_at=0.5, peak_rate=1.0)
+    rates = [learning_rate(step, plan) for step in (1, 5, 10, 50, 51, 100)]
+    assert rates == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.3, 0.3])
+
+
+@pytest.mark.parametrize("change", [{"schedule": "cosine"}, {"drop_at": 0.0}, {"drop_at": 1.1}])
+def test_schedules_that_are_refused(change):
+    with pytest.raises(ValueError, match="schedule inverse-root or drop"):
+        settings(**change)
+
+
+def test_order_measures_once_and_agrees_with_batches_made_afresh():
+    """The loop keeps one order; `batch_of_step` without one measures anew at every step."""
+    rows, plan = examples(30), settings()
+    order = BatchOrder([len(e.features) for e in rows], plan.batch_size, plan.seed)
+    for step in (1, 5, 8, 9, 17, 3, 40):
+        kept = batch_of_step(rows, step, plan, noisy, order)
+        fresh = batch_of_step(rows, step, plan, noisy)
+        assert kept.names == fresh.names
+        assert torch.equal(kept.frames, fresh.frames)
+
+
+def test_the_loop_looks_at_all_lengths_once():
+    looked = []
+
+    class Rows(list):
+        def __iter__(self):
+            looked.append(1)
+            return super().__iter__()
+
+    train(model(), Rows(examples(12)), settings=settings(steps=12), evaluate=dev_loss)
+    assert len(looked) == 1

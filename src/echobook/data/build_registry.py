@@ -26,6 +26,7 @@ SOURCE_COLUMNS = ("dataset", "file", "repo", "commit", "path_in_repo", "sha256",
 # (redistribution, commercial use), from the licence texts; "unclear" where no licence of the data was read.
 PERMISSIONS_OF = {
     "an4-mfcc": ("yes", "yes"),  # BSD-style, CMU
+    "arabic_speech_commands": ("yes", "yes"),  # CC BY 4.0
     "atis": ("unclear", "unclear"),  # LDC material behind a repository of Apache-2.0
     "clinc150": ("yes", "yes"),  # CC BY 3.0
     "cmudict": ("yes", "yes"),  # BSD-style, CMU

@@ -22,45 +22,11 @@ from echobook.data.unicode import nfc
 from echobook.speech.synthesis import Voice, random_voices, synthesise_all
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-WORDS = [
-    "open",
-    "close",
-    "lock",
-    "start",
-    "stop",
-    "pause",
-    "play",
-    "turn",
-    "raise",
-    "lower",
-    "find",
-    "call",
-    "send",
-    "read",
-    "save",
-    "the",
-    "a",
-    "my",
-    "all",
-    "door",
-    "window",
-    "light",
-    "music",
-    "timer",
-    "alarm",
-    "garden",
-    "kitchen",
-    "bedroom",
-    "heater",
-    "fan",
-    "red",
-    "green",
-    "blue",
-    "warm",
-    "cold",
-    "now",
-    "later",
-]
+WORDS = (  # noqa: SIM905 - one word a line would be a page
+    "open close lock start stop pause play turn raise lower find call send read save the a my "
+    "all door window light music timer alarm garden kitchen bedroom heater fan red green blue "
+    "warm cold now later"
+).split()
 GENERATOR_VERSION = "1"
 
 
@@ -88,6 +54,15 @@ class WordLabels:
         if any(not 1 <= label <= len(self.words) for label in labels):
             raise ValueError(f"labels are {list(labels)}; expected 1..{len(self.words)}")
         return " ".join(self.words[label - 1] for label in labels)
+
+
+class Spoken(NamedTuple):
+    """One word said alone: word, speaker, which take, audio (N,)."""
+
+    word: str
+    speaker: str
+    take: int
+    audio: Tensor
 
 
 class Recording(NamedTuple):

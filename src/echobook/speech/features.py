@@ -102,8 +102,9 @@ class LogMel:
                 f"{self.sample_rate} Hz needs {self.window}"
             )
         frames = audio.double().unfold(0, self.window, self.hop) * self.taper  # (T, W)
-        power = torch.fft.rfft(frames, self.fft_size).abs().square()  # (T, F)
-        return (power @ self.weights.double()).clamp_min(self.floor).log().float()
+        spectra = torch.view_as_real(torch.fft.rfft(frames, self.fft_size))  # (T, F, 2)
+        power = spectra[..., 0].square().addcmul_(spectra[..., 1], spectra[..., 1])  # (T, F)
+        return (power @ self.weights.double()).clamp_min_(self.floor).log_().float()
 
 
 def mel_filterbank(
@@ -184,6 +185,30 @@ def spec_augment(
     for _ in range(frequency_masks):
         out[:, _stripe(mels, int(frequency_ratio * mels), generator)] = 0
     return out
+
+
+@dataclass(frozen=True)
+class Stripes:
+    """SpecAugment with a fixed number of stripes, for utterances of a few seconds: (how many, widest) in mel
+    channels and in unstacked frames. A stripe is never wider than half of the utterance.
+    """
+
+    frequency: tuple[int, int] = (2, 6)
+    time: tuple[int, int] = (2, 12)
+
+    def __post_init__(self) -> None:
+        if min(*self.frequency, *self.time) < 0:
+            raise ValueError(f"expected counts and widths >= 0; got {self}")
+
+    def __call__(self, features: Float[Tensor, "T M"], generator: torch.Generator) -> Float[Tensor, "T M"]:
+        """Normalised features with stripes of 0, the training mean."""
+        frames, mels = features.shape
+        out = features.clone()
+        for _ in range(self.time[0]):
+            out[_stripe(frames, min(self.time[1], frames // 2), generator)] = 0
+        for _ in range(self.frequency[0]):
+            out[:, _stripe(mels, min(self.frequency[1], mels // 2), generator)] = 0
+        return out
 
 
 def _stripe(size: int, widest: int, generator: torch.Generator) -> slice:

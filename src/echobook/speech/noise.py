@@ -42,7 +42,8 @@ def loop_to_length(
     if len(audio) == 0:
         raise ValueError("audio to loop is empty")
     start = int(torch.randint(len(audio), (), generator=generator))
-    return audio[(torch.arange(samples) + start) % len(audio)]
+    whole = -(-(start + samples) // len(audio))
+    return audio.repeat(whole)[start : start + samples]
 
 
 def babble(

@@ -8,19 +8,22 @@ Whatever is random in step k depends on the seed and k alone (batch order, augme
 that was killed goes on from its checkpoint exactly as if nothing had happened, and on one thread two runs
 agree to the last bit. The global random state is put back afterwards.
 
-Schedule (Vaswani et al. 2017, form): rate = peak * min(k / warmup, sqrt(warmup / k)), k from 1.
+Schedules, k from 1: "inverse-root" (Vaswani et al. 2017, form) is peak * min(k / warmup, sqrt(warmup / k));
+"drop" is peak * min(k / warmup, 1), times 0.3 after `drop_at` of the steps.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from tqdm import tqdm
+
+DROP = 0.3
 
 
 class Example(NamedTuple):
@@ -45,7 +48,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Hyperparameters. `evaluate_every` and `warmup` in steps, `patience` in evaluations."""
+    """`evaluate_every`, `warmup` in steps, `patience` in evaluations, `drop_at`: share of the steps."""
 
     steps: int
     batch_size: int = 32
@@ -56,11 +59,15 @@ class TrainingSettings:
     evaluate_every: int = 100
     patience: int = 5
     seed: int = 0
+    schedule: Literal["inverse-root", "drop"] = "inverse-root"
+    drop_at: float = 0.75
 
     def __post_init__(self) -> None:
         counts = (self.steps, self.batch_size, self.warmup, self.evaluate_every, self.patience)
         if min(counts) < 1 or self.peak_rate <= 0 or self.clip_norm <= 0:
             raise ValueError(f"expected positive counts, rate and norm; got {self}")
+        if self.schedule not in ("inverse-root", "drop") or not 0 < self.drop_at <= 1:
+            raise ValueError(f"expected schedule inverse-root or drop, and 0 < drop_at <= 1; got {self}")
 
 
 @dataclass
@@ -82,7 +89,7 @@ def train(
     examples: Sequence[Example],
     *,
     settings: TrainingSettings,
-    evaluate: Callable[[nn.Module], float],
+    evaluate: Callable[[nn.Module], float] | None,
     loss: Callable[[nn.Module, Batch], Tensor] | None = None,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     checkpoint: Path | None = None,
@@ -90,8 +97,8 @@ def train(
 ) -> History:
     """Train in place and leave the model in evaluation mode with its best weights.
 
-    evaluate: development score, lower is better. loss: of one batch; default `model.loss(...)`.
-    augment: applied to the features of each example when it is used.
+    evaluate: development score, lower is better; None keeps the last weights. loss: of one batch; default
+    `model.loss(...)`. augment: applied to the features of each example when it is used.
     checkpoint: file written after each evaluation; when it exists, training goes on from it.
     Raises ValueError for no examples or for a checkpoint of other settings, TrainingStopped for a loss that
     is not finite.
@@ -100,14 +107,15 @@ def train(
         model.parameters(), betas=(0.9, 0.98), eps=1e-9, weight_decay=settings.weight_decay
     )
     history, best, done = _resume(checkpoint, model, optimiser, settings)
+    batches = BatchOrder([len(e.features) for e in examples], settings.batch_size, settings.seed)
     with torch.random.fork_rng(devices=[]):
         for step in tqdm(range(done + 1, settings.steps + 1), desc="training", disable=not progress):
             torch.manual_seed(_step_seed(settings.seed, step))  # dropout of this step
-            batch = batch_of_step(examples, step, settings, augment)
+            batch = batch_of_step(examples, step, settings, augment, batches)
             history.losses.append(_update(model, optimiser, batch, step, settings, loss or transducer_step))
             if step % settings.evaluate_every and step < settings.steps:
                 continue
-            best = _evaluate(model, evaluate, step, history, best)
+            best = _evaluate(model, evaluate, step, history, best) if evaluate else _copy(model)
             if checkpoint is not None:
                 _save(checkpoint, model, optimiser, settings, history, best)
             if _is_over(history, settings):
@@ -123,7 +131,10 @@ def transducer_step(model: Any, batch: Batch) -> Tensor:
 
 
 def learning_rate(step: int, settings: TrainingSettings) -> float:
-    """Linear warm-up to the peak, then decay with the square root of the step; steps count from 1."""
+    """Linear warm-up to the peak, then the settings' schedule; steps count from 1."""
+    if settings.schedule == "drop":
+        dropped = step > settings.drop_at * settings.steps
+        return settings.peak_rate * min(step / settings.warmup, 1) * (DROP if dropped else 1)
     return settings.peak_rate * min(step / settings.warmup, math.sqrt(settings.warmup / step))
 
 
@@ -152,23 +163,43 @@ def bucketed(lengths: Sequence[int], batch_size: int, *, generator: torch.Genera
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
+class BatchOrder:
+    """Which examples each step trains on, from lengths that are measured once; one epoch is kept.
+
+    Each epoch uses every example once. The order depends on lengths, batch size, seed and step alone.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        if not lengths:
+            raise ValueError("no examples to train on")
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        pool = 16 * batch_size
+        self.per_epoch = sum(
+            math.ceil(min(pool, len(lengths) - start) / batch_size) for start in range(0, len(lengths), pool)
+        )
+        self._epoch, self._batches = -1, [[0]]
+
+    def __call__(self, step: int) -> list[int]:
+        """Indices of the examples of step `step` (from 1)."""
+        epoch, place = divmod(step - 1, self.per_epoch)
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(_step_seed(self.seed, -1 - epoch))
+            self._batches = bucketed(self.lengths, self.batch_size, generator=generator)
+            self._epoch = epoch
+        return self._batches[place]
+
+
 def batch_of_step(
     examples: Sequence[Example],
     step: int,
     settings: TrainingSettings,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    batches: BatchOrder | None = None,
 ) -> Batch:
-    """The batch that step `step` (from 1) trains on; each epoch uses every example once."""
-    if not examples:
-        raise ValueError("no examples to train on")
-    per_epoch = sum(
-        math.ceil(min(16 * settings.batch_size, len(examples) - start) / settings.batch_size)
-        for start in range(0, len(examples), 16 * settings.batch_size)
-    )
-    epoch, place = divmod(step - 1, per_epoch)
-    order = torch.Generator().manual_seed(_step_seed(settings.seed, -1 - epoch))
-    indices = bucketed([len(e.features) for e in examples], settings.batch_size, generator=order)[place]
-    chosen = [examples[i] for i in indices]
+    """The batch that step `step` (from 1) trains on; `batches` saves measuring the examples again."""
+    if batches is None:
+        batches = BatchOrder([len(e.features) for e in examples], settings.batch_size, settings.seed)
+    chosen = [examples[i] for i in batches(step)]
     if augment is not None:
         generator = torch.Generator().manual_seed(_step_seed(settings.seed, step))
         chosen = [e._replace(features=augment(e.features, generator)) for e in chosen]
@@ -221,6 +252,10 @@ def _evaluate(
     if not score < history.best_score:
         return best
     history.best_step, history.best_score = step, score
+    return _copy(model)
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
@@ -249,7 +284,7 @@ def _resume(
 ) -> tuple[History, dict[str, Tensor], int]:
     """History, best weights and number of steps done."""
     if path is None or not path.is_file():
-        return History(), {name: tensor.clone() for name, tensor in model.state_dict().items()}, 0
+        return History(), _copy(model), 0
     state = torch.load(path, weights_only=True)
     if state["settings"] != asdict(settings):
         raise ValueError(

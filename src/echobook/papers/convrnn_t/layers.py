@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from echobook.speech.convolution import depthwise_conv, folded_conv2d
 from echobook.speech.streaming import State
 
 
@@ -48,7 +49,8 @@ class CausalConv1d(nn.Module):
 class DepthwiseConv(nn.Module):
     """Depth-wise causal convolution: output channel c sees input channels c * group to (c + 1) * group - 1.
 
-    Written as a sum of shifted products: faster here than `nn.Conv1d` with groups, with the same result.
+    The arithmetic of `nn.Conv1d` with groups in a layout that is faster here, see
+    `echobook.speech.convolution`.
     """
 
     def __init__(self, channels: int, kernel: int, *, dilation: int = 1, group: int = 1) -> None:
@@ -68,31 +70,32 @@ class DepthwiseConv(nn.Module):
     ) -> tuple[Float[Tensor, "B T K"], State]:
         """Convolve; the new state is the last `past` frames."""
         padded = torch.cat([state, x], dim=1)
-        out = self.bias.expand(*x.shape[:2], -1)
-        for tap, weight in enumerate(self.weight.transpose(1, 2)):  # (group, C)
-            start = tap * self.dilation
-            shifted = padded[:, start : start + x.shape[1]].unflatten(-1, (weight.shape[1], weight.shape[0]))
-            for member, factor in enumerate(weight):
-                out = torch.addcmul(out, shifted[..., member], factor)
+        out = depthwise_conv(padded, self.weight, self.bias, dilation=self.dilation)
         return out, padded[:, padded.shape[1] - self.past :]
 
 
 class CausalConv2d(nn.Module):
-    """Convolution over time and frequency: causal in time, centred and zero-padded in frequency."""
+    """Convolution over time and frequency: causal in time, centred and zero-padded in frequency.
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, frequencies: int) -> None:
+    Works on maps whose frequencies are folded into the channels in blocks of `block`, see
+    `echobook.speech.convolution`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, frequencies: int, *, block: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, padding=(0, kernel // 2))
-        self.past, self.frequencies = kernel - 1, frequencies
+        self.past, self.frequencies, self.block = kernel - 1, frequencies, block
 
     def initial_state(self, batch: int) -> State:
         """Zeros in place of the frames before the first."""
-        return self.conv.weight.new_zeros(batch, self.conv.in_channels, self.past, self.frequencies)
+        width = self.block * self.conv.in_channels
+        return self.conv.weight.new_zeros(batch, width, self.past, self.frequencies // self.block)
 
-    def forward(self, x: Float[Tensor, "B C T F"], state: State) -> tuple[Float[Tensor, "B K T F"], State]:
-        """Convolve maps with channels first; the new state is the last `past` frames."""
+    def forward(self, x: Float[Tensor, "B PC T N"], state: State) -> tuple[Float[Tensor, "B PK T N"], State]:
+        """Convolve folded maps; the new state is the last `past` frames."""
         padded = torch.cat([state, x], dim=2)
-        return self.conv(padded), padded[:, :, padded.shape[2] - self.past :]
+        out = folded_conv2d(padded, self.conv.weight, self.conv.bias, self.block)
+        return out, padded[:, :, padded.shape[2] - self.past :]
 
 
 class FrameNorm(nn.BatchNorm1d):

@@ -31,6 +31,7 @@ from echobook.papers.convrnn_t.layers import (
     FrameNorm,
     run_all,
 )
+from echobook.speech.convolution import fold, unfold
 from echobook.speech.streaming import State
 
 
@@ -46,7 +47,8 @@ class LocalCNN(nn.Module):
     ) -> None:
         super().__init__()
         pairs = zip([1, *channels[:-1]], channels, strict=True)
-        convs = [CausalConv2d(i, o, kernel, features) for i, o in pairs]
+        self.block = 2 if features % 2 == 0 else 1  # frequencies folded into channels, for speed
+        convs = [CausalConv2d(i, o, kernel, features, block=self.block) for i, o in pairs]
         self.convs = nn.ModuleList(convs)
         self.projection = nn.Linear(channels[-1] * features, features)
 
@@ -59,12 +61,12 @@ class LocalCNN(nn.Module):
         self, x: Float[Tensor, "B T D"], state: State, valid: Tensor | None = None
     ) -> tuple[Float[Tensor, "B T D"], State]:
         """Local context: 4 * (kernel - 1) + 1 frames, all of them past or present."""
-        maps, after = x[:, None], []  # (B, 1, T, D)
+        maps, after = fold(x, self.block), []  # (B, P, T, D / P)
         for conv, before in zip(self.convs, state, strict=True):
             maps, new = conv(maps, before)
             maps = torch.relu(maps)
             after.append(new)
-        return self.projection(maps.transpose(1, 2).flatten(2)), tuple(after)
+        return self.projection(unfold(maps, self.block)), tuple(after)
 
 
 class GlobalBlock(nn.Module):

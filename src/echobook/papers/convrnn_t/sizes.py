@@ -14,7 +14,7 @@ from torch import nn
 
 from echobook.metrics.cost import count_macs, count_parameters
 from echobook.papers.convrnn_t.baselines import CausalAttention, DistanceBias, causal_conformer
-from echobook.papers.convrnn_t.layers import DepthwiseConv
+from echobook.papers.convrnn_t.layers import CausalConv2d, DepthwiseConv
 from echobook.papers.convrnn_t.model import ConvRNNT, GlobalCNN, LocalCNN
 from echobook.speech.model import AdditiveJoiner, LSTMEncoder, PredictionNetwork
 
@@ -136,8 +136,15 @@ def depthwise_macs(part: DepthwiseConv, inputs: tuple[Any, ...], output: Any) ->
     return output[0].numel() * kernel * group
 
 
+def convolution_macs(part: CausalConv2d, inputs: tuple[Any, ...], output: Any) -> int:
+    """Those of the convolution as written in the paper: the zeros of folded kernels are not counted."""
+    _, values, *taps = part.conv.weight.shape
+    return output[0].numel() * values * taps[0] * taps[1]
+
+
 RULES: dict[type[nn.Module], Any] = {
     CausalAttention: attention_macs,
+    CausalConv2d: convolution_macs,
     DepthwiseConv: depthwise_macs,
     DistanceBias: lambda part, inputs, output: 0,
 }
