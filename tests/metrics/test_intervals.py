@@ -95,6 +95,15 @@ def test_constant_scores_have_no_width():
     assert crossed_components(same, mean).shared_part == 1.0
 
 
+def test_seeds_that_agree_leave_no_width_where_nothing_else_varies():
+    for aggregate in ("mean", "median"):
+        found = seed_interval([0.5, 0.5, 0.5], 0.95, aggregate)
+        assert (found.low, found.high, found.standard_error) == (0.5, 0.5, 0.0)
+    # one seed more or less tilted: t over seeds is symmetric
+    found = seed_confidence([0.0, 0.0, 3.0]).interval()
+    assert found.high - 1.0 == pytest.approx(1.0 - found.low, rel=1e-12)
+
+
 def test_median_of_six_seeds_by_hand():
     # six seeds: the outermost order statistics hold the median with 1 - 2/64 = .96875, the next with
     # 1 - 14/64 = .78125

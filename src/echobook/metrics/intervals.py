@@ -56,7 +56,7 @@ class Components:
     @property
     def spread(self) -> float:
         """Standard deviation between seeds beyond item noise: sqrt(M - W), at least 0; 0 for one seed."""
-        return math.sqrt(max(self._between - self.own, 0.0)) if len(self.estimates) > 1 else 0.0
+        return math.sqrt(max(self._between - self.own, 0.0))
 
     @property
     def item_error(self) -> float:
@@ -213,7 +213,7 @@ def _between_orders(ordered: Float[np.ndarray, "S"], level: float) -> tuple[floa
     """Interpolate between the two symmetric order-statistic intervals next to `level`."""
     count = len(ordered)
     depth = 1  # the interval from the depth-th smallest to the depth-th largest
-    while depth + 1 <= count - depth and _order_level(count, depth + 1) >= level:
+    while _order_level(count, depth + 1) >= level:  # ends by count / 2, where it is 0 or less
         depth += 1
     outer, inner = _order_level(count, depth), _order_level(count, depth + 1)
     share = (outer - level) / (outer - inner)
