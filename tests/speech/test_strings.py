@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from echobook.speech.corpora import Spoken
+from echobook.data.recordings import Spoken
 from echobook.speech.features import LogMel
 from echobook.speech.noise import power
 from echobook.speech.strings import (

@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from echobook.data.recordings import Spoken, read_wav
 from echobook.data.registry import dataset_rows
 from echobook.data.text_files import MalformedRow, read_lines
 from echobook.data.types import DatasetUse, combined_digest
-from echobook.speech.corpora import Spoken, read_wav
 
 DATASET = "arabic_speech_commands"
 SAMPLE_RATE = 16000

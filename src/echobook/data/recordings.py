@@ -25,6 +25,15 @@ class Utterance(NamedTuple):
     speaker: str
 
 
+class Spoken(NamedTuple):
+    """One word said alone: word, speaker, which take, audio (N,)."""
+
+    word: str
+    speaker: str
+    take: int
+    audio: Tensor
+
+
 @dataclass(frozen=True)
 class SpeechCorpus:
     """Utterances by split, at one sample rate."""

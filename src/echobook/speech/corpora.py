@@ -56,15 +56,6 @@ class WordLabels:
         return " ".join(self.words[label - 1] for label in labels)
 
 
-class Spoken(NamedTuple):
-    """One word said alone: word, speaker, which take, audio (N,)."""
-
-    word: str
-    speaker: str
-    take: int
-    audio: Tensor
-
-
 class Recording(NamedTuple):
     """One spoken digit."""
 

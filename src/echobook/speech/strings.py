@@ -25,7 +25,7 @@ from jaxtyping import Float
 from scipy.signal import firwin, resample_poly
 from torch import Tensor
 
-from echobook.speech.corpora import Spoken, Utterance
+from echobook.data.recordings import Spoken, Utterance
 from echobook.speech.noise import babble, mix_at_snr, power, white_noise
 
 RMS = 0.1  # of every word after trimming
