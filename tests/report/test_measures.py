@@ -9,7 +9,7 @@ from scipy import stats
 
 from echobook.report.claims import CheckTest, Test
 from echobook.report.errors import ClaimsError, ResultsError
-from echobook.report.measures import aggregate, interval_of, seed_value
+from echobook.report.measures import aggregate, components_of, interval_of, seed_value
 
 CROSSED, NESTED = {"unit": "items", "seeds": "crossed"}, {"unit": "items", "seeds": "nested"}
 GROUPS = {"unit": "groups", "seeds": "crossed"}
@@ -112,6 +112,14 @@ def test_interval_over_seeds_is_students(make):
     wider = interval_of(criterion(resampling={"unit": "seeds"}), values, results, level=0.99)
     assert wider.level == 0.99
     assert wider.high > found.high
+
+
+def test_seeds_alone_bring_no_error_of_items(make):
+    values = [0.3, 0.9, 0.4]
+    results = [make({"a": value}, seed=seed) for seed, value in enumerate(values)]
+    found = components_of(criterion(resampling={"unit": "seeds"}), values, results)
+    assert (found.own, found.shared, found.skew, found.item_degrees) == (0.0, 0.0, 0.0, math.inf)
+    assert found.spread == pytest.approx(np.std(values, ddof=1))
 
 
 def crossed_scores(rng, seeds=4, items=40, names="ab"):

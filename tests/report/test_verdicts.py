@@ -276,6 +276,7 @@ def test_estimate_over_seeds(make):
     found = estimate(runs(make, 1.0, 3.0), "a")
     assert (found.mean, found.seeds, found.values, found.unit) == (2.0, (0, 1), (1.0, 3.0), "points")
     assert found.high - found.mean == pytest.approx(12.7062047, rel=1e-6)  # t(1; 0.975), standard error 1
+    assert found.mean - found.low == pytest.approx(12.7062047, rel=1e-6)
     assert estimate(runs(make, 1.0), "a").low is None
     assert estimate([], "a") is None
 
