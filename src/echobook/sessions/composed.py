@@ -1,4 +1,4 @@
-"""Unicode's composed form (NFC) of a column, where a log's backend can do it: DuckDB has a function of its own.
+"""Unicode's composed form (NFC) of a column, where a log's backend can do it: DuckDB has a function for it.
 
 Spark has none: there texts are counted as they are spelled, so compose them when the log is written.
 """
