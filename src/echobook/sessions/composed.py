@@ -1,11 +1,10 @@
-"""Unicode's composed form (NFC) of a column: by DuckDB's own function, or by Python in Spark."""
+"""Unicode's composed form (NFC) of a column, where a log's backend can do it: DuckDB has a function for it.
 
-from typing import Any
+Spark has none: there texts are counted as they are spelled, so compose them when the log is written.
+"""
 
 import ibis
 import ibis.expr.types as ir
-
-from echobook.data.unicode import nfc
 
 
 @ibis.udf.scalar.builtin(name="nfc_normalize")
@@ -13,16 +12,9 @@ def _in_duckdb(text: str) -> str:  # type: ignore[empty-body]
     """DuckDB's own function."""
 
 
-def _composed(texts):
-    return texts.map(nfc, na_action="ignore")
-
-
-_in_python: Any = ibis.udf.scalar.pandas(_composed, signature=(("string",), "string"))
-
-
 def composed(text: ir.Value, backend: str) -> ir.Value:
-    """The column composed (NFC), so that the two spellings of 'é' are one text; missing stays missing.
+    """The column composed in DuckDB, so that the two spellings of 'é' are one text; missing stays missing.
 
-    backend: its name, as Ibis gives it; all but DuckDB call Python for it.
+    backend: its name, as Ibis gives it; the columns of any other come back as they are.
     """
-    return _in_duckdb(text) if backend == "duckdb" else _in_python(text)
+    return _in_duckdb(text) if backend == "duckdb" else text

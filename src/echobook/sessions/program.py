@@ -10,9 +10,9 @@ has one row a turn:
     outcome         1 wanted, 0 not wanted, null unknown
     sequence        optional: the device's own counter, trusted above the clock
 
-Steps: drop exact duplicates; normalise text (lower case, single blanks, and letters composed as in Unicode's
-NFC, like interpretations); order each device's turns; cut where the gap exceeds `gap_s` or the clock runs
-backwards; count. Without `sequence` turns are ordered by
+Steps: drop exact duplicates; normalise text (lower case, single blanks; in DuckDB letters are composed as in
+Unicode's NFC, in interpretations too; Spark cannot); order each device's turns; cut where the gap exceeds
+`gap_s` or the clock runs backwards; count. Without `sequence` turns are ordered by
 time, so a log may arrive in any order; with it, turns keep their sequence, and a clock set back starts a
 new session.
 
