@@ -1031,12 +1031,12 @@ print(
 # People who rephrase label the data for us: no rewrite on this page has seen an annotation. Knowing how a session *ended*, and
 # not only what was said next, is what keeps rewrites from doing harm: among requests with a rewrite the chain has
 # {result}`self-learning:rewrite/win-loss-pairs/chain|.1f` wins for each loss, the plain next request
-# {result}`self-learning:rewrite/win-loss-pairs/pairwise|.1f`. Such care has a price: the chain repairs a share of
+# {result}`self-learning:rewrite/win-loss-pairs/pairwise|.1f`; but the next request *with* its outcome, without any chain, has
+# {result}`self-learning:rewrite/win-loss-pairs/pairwise-success|.1f`. Such care has a price: the chain repairs a share of
 # {result}`self-learning:rewrite/defect-cut/chain|.3f` of all defects, an oracle that knows the goals
-# {result}`self-learning:rewrite/defect-cut/oracle|.3f`, since few failing requests get a rewrite at all. More traffic is the plain
-# remedy; ten times as many sessions raise the coverage from {result}`self-learning:pooling/coverage/small|.3f` to
-# {result}`self-learning:pooling/coverage/large|.3f`. And a system that repairs its own log stops learning from it, unless some
-# sessions are left alone.
+# {result}`self-learning:rewrite/defect-cut/oracle|.3f`. More traffic is the plain remedy; ten times as many sessions raise the
+# coverage from {result}`self-learning:pooling/coverage/small|.3f` to {result}`self-learning:pooling/coverage/large|.3f`. And a
+# system that repairs its own log learns less from it, round by round, unless that is countered.
 
 # %% tags=["hide-input"]
 chapter.finish()

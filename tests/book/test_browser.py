@@ -114,23 +114,67 @@ def test_search_finds_the_chapter(site: str, browser) -> None:
     assert "notebooks/understanding/advin.html" in str(found)
 
 
+CHOOSE = (
+    "const s = document.getElementById(arguments[0]); s.value = arguments[1]; "
+    "s.dispatchEvent(new Event('change'));"
+)
+ROWS = "[...document.querySelectorAll('#scoreboard-table tbody tr')].filter(r => r.offsetParent)"
+
+
 def test_the_scoreboard_filters(site: str, browser) -> None:
     browser.get(site + "book/scoreboard.html")
-    shown = "[...document.querySelectorAll('table.scoreboard tbody tr')].filter(r => r.offsetParent).length"
+    shown = f"{ROWS}.length"
     everything = wait(browser, shown)
-    choose = (
-        "const s = document.getElementById(arguments[0]); s.value = arguments[1]; "
-        "s.dispatchEvent(new Event('change'));"
-    )
-    browser.execute_script(choose, "scoreboard-part", "part-privacy")
+    browser.execute_script(CHOOSE, "scoreboard-part", "part-speech")
     some = browser.execute_script("return " + shown)
     assert 0 < some < everything
-    browser.execute_script(choose, "scoreboard-verdict", "verdict-reproduced")
+    browser.execute_script(CHOOSE, "scoreboard-verdict", "verdict-reproduced")
     count = browser.execute_script("return document.getElementById('scoreboard-count').textContent")
     assert count.endswith("rows shown")
-    browser.execute_script(choose, "scoreboard-verdict", "")
-    browser.execute_script(choose, "scoreboard-part", "")
+    browser.execute_script(CHOOSE, "scoreboard-verdict", "")
+    browser.execute_script(CHOOSE, "scoreboard-origin", "origin-ours")
+    assert browser.execute_script(f"return {ROWS}.every(r => r.classList.contains('origin-ours'))")
+    browser.execute_script(CHOOSE, "scoreboard-origin", "")
+    browser.execute_script(CHOOSE, "scoreboard-part", "")
     assert browser.execute_script("return " + shown) == everything
+
+
+def test_the_scoreboard_sorts_and_keeps_the_choice_in_the_address(site: str, browser) -> None:
+    browser.get(site + "book/scoreboard.html")
+    words = f"return {ROWS}.map(r => r.cells[1].textContent)"
+    book = wait(browser, f"{ROWS}.length") and browser.execute_script(words)
+    browser.execute_script(CHOOSE, "scoreboard-order", "ratio")
+    values = browser.execute_script(f"return {ROWS}.map(r => r.querySelector('data.ratio').value)")
+    known = [float(value) for value in values if value]
+    assert known == sorted(known, reverse=True)
+    assert values == [str(value) for value in values if value] + [""] * (len(values) - len(known))
+    assert browser.execute_script("return location.hash") == "#order=ratio"
+    browser.execute_script(CHOOSE, "scoreboard-order", "verdict")
+    classes = browser.execute_script(f"return {ROWS}.map(r => r.className.match(/verdict-\\w+/)[0])")
+    assert len([1 for k in range(1, len(classes)) if classes[k] != classes[k - 1]]) == len(set(classes)) - 1
+    browser.execute_script(CHOOSE, "scoreboard-order", "")
+    assert browser.execute_script(words) == book
+
+
+def test_the_overview_page_is_small() -> None:
+    assert (BOOK / "book" / "overview.html").stat().st_size <= 300_000
+
+
+@pytest.mark.parametrize("width", [390, 1300])
+def test_bars_keep_their_marks_in_sight(site: str, browser, width: int) -> None:
+    resize(browser, width)
+    browser.get(site + "book/overview.html")
+    outside = """
+    return [...document.querySelectorAll('svg.bar:not(.axis)')].filter(bar => {
+      const frame = bar.getBoundingClientRect();
+      return frame.width < 100 || [...bar.querySelectorAll('.dot')].some(dot => {
+        const box = dot.getBoundingClientRect();
+        return box.left < frame.left - 1 || box.right > frame.right + 1;
+      });
+    }).length"""
+    assert wait(browser, "document.querySelectorAll('svg.bar').length > 1")
+    assert browser.execute_script(outside) == 0
+    resize(browser, 1300)
 
 
 def test_a_phone_needs_no_sideways_scroll(site: str, browser) -> None:
@@ -187,7 +231,10 @@ return [...document.querySelectorAll(arguments[0])].filter(e => e.innerText.trim
   return [(e.className || e.tagName) + ': ' + e.innerText.trim().slice(0, 40), (a + 0.05) / (b + 0.05)];
 });
 """
-OWN_BOXES = "".join(f"{box}, {box} *, " for box in (".echobook-verdict-box", ".echobook-stamp")).rstrip(", ")
+OWN_BOXES = ", ".join(
+    f"{box}, {box} :not(svg, svg *)"
+    for box in (".echobook-verdict-box", ".echobook-stamp", ".echobook-forest")
+)
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])

@@ -54,6 +54,11 @@ def test_variances_of_the_designs_by_hand():
     assert (replace(mixed, design="seeds").common, replace(mixed, design="seeds").own) == (0.0, 0.0)
 
 
+def test_what_a_plan_leaves_out():
+    assert (SEEDS.item_error, SEEDS.units, SEEDS.shared, SEEDS.level) == (0.0, 200, 1.0, 0.95)
+    assert replace(SEEDS, design="crossed").common == 0.0
+
+
 def test_gaps_by_hand():
     assert replace(SEEDS, effect=0.5, bound=0.2).gap == pytest.approx(0.3)
     assert replace(SEEDS, effect=-0.5, bound=-0.2, direction="below").gap == pytest.approx(0.3)

@@ -71,6 +71,63 @@ def test_constant_scores_have_no_width():
     assert interval.standard_error == 0.0
 
 
+def test_level_and_standard_error_of_the_draws_are_exact():
+    # the same draws once more: quantiles at both tails, and the standard deviation with R - 1
+    scores = np.random.default_rng(0).normal(size=12)
+    sums = resampled_sums(
+        np.stack([scores, np.ones(12)], axis=1), rng=np.random.default_rng(7), resamples=100
+    )
+    draws = sums[:, 0] / sums[:, 1]
+    found = bootstrap_mean(scores, seed=7, resamples=100, level=0.8)
+    assert (found.low, found.high) == tuple(np.quantile(draws, [0.1, 0.9]))
+    assert found.standard_error == pytest.approx(math.sqrt(((draws - draws.mean()) ** 2).sum() / 99))
+    assert found.level == 0.8
+
+
+def test_draws_are_of_whole_rows():
+    # the second column is the square of the first, and single units are drawn: pairs stay together
+    drawn = resampled_sums(np.array([[3.0, 9.0]]), rng=np.random.default_rng(0), resamples=5)
+    np.testing.assert_array_equal(drawn, [[3.0, 9.0]] * 5)
+    pairs = np.array([[1.0, 10.0], [2.0, 20.0], [8.0, 80.0]])
+    drawn = resampled_sums(pairs, rng=np.random.default_rng(1), resamples=200)
+    np.testing.assert_array_equal(drawn[:, 1], 10 * drawn[:, 0])
+    assert len(np.unique(drawn[:, 0])) == 10  # three units out of three: all ten sums turn up
+
+
+def test_a_draw_without_weight_is_left_out():
+    # one of two items has no weight: a quarter of the draws takes it twice and has no mean
+    found = bootstrap_mean([5.0, 3.0], seed=0, weights=[0.0, 2.0], resamples=100)
+    assert (found.estimate, found.low, found.high) == (3.0, 3.0, 3.0)
+
+
+def test_the_number_of_pairs_decides_between_all_flips_and_a_sample_of_them():
+    d = np.random.default_rng(5).normal(0.2, 1, 13)
+    exact = permutation_test(d[:12], np.zeros(12)) * 2**12
+    assert exact == round(exact)  # all 4,096
+    signs = np.array(list(itertools.product([1.0, -1.0], repeat=12)))
+    assert exact == np.sum(np.abs(signs @ d[:12]) >= abs(d[:12].sum()) - 1e-12)
+    sampled = permutation_test(d, np.zeros(13), resamples=1000) * 1001
+    assert sampled == pytest.approx(round(sampled), abs=1e-9)  # 1 + hits of 1 + 1,000
+    assert permutation_test(d, np.zeros(13), resamples=1000, seed=1) * 1001 != sampled
+
+
+def test_flips_that_only_rounding_tells_apart_are_ties():
+    # .1 + .2 - .3 is 5.6e-17, not 0: all eight sums of these are ties of one of 0, .2, .4, .6
+    a = [0.1, 0.2, -0.3]
+    assert permutation_test(a, [0.0] * 3) == 1.0
+    assert permutation_test(a, [0.0] * 3, alternative="greater") == 5 / 8
+    assert permutation_test(a, [0.0] * 3, alternative="less") == 5 / 8
+
+
+def test_a_median_of_seeds_by_enumeration():
+    # two seeds: the draws are both, or either one twice; a quarter of the draws at each end
+    low = bootstrap_aggregate([1.0, 3.0], "median", seed=0, level=0.6)
+    assert (low.estimate, low.low, low.high) == (2.0, 1.0, 3.0)
+    inner = bootstrap_aggregate([1.0, 3.0], "mean", seed=0, level=0.4)
+    assert (inner.low, inner.high) == (2.0, 2.0)
+    assert inner.standard_error == pytest.approx(math.sqrt(0.5), rel=0.03)
+
+
 # oracles
 
 
@@ -181,6 +238,36 @@ def test_hierarchical_bootstrap_matches_a_loop():
     assert ours.estimate == pytest.approx(np.mean([s.mean() for s in seeds]), rel=1e-12)
     assert ours.standard_error == pytest.approx(np.std(draws), rel=0.08)
     assert (ours.low, ours.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.08)
+
+
+def test_hierarchical_bootstrap_weighs_and_groups_like_a_loop():
+    rng = np.random.default_rng(11)
+    seeds = [rng.normal(mean, 1, 24) for mean in (0.0, 1.0, 0.5)]
+    weights = [rng.integers(1, 9, 24).astype(float) for _ in seeds]
+    groups = [np.repeat(np.arange(6), 4) + 10 * k for k in range(3)]
+    loop, draws = np.random.default_rng(12), []
+    for _ in range(3000):
+        means = []
+        for k in loop.integers(3, size=3):
+            picked = np.concatenate(
+                [np.flatnonzero(groups[k] == g) for g in loop.choice(np.unique(groups[k]), 6)]
+            )
+            means.append(np.average(seeds[k][picked], weights=weights[k][picked]))
+        draws.append(np.mean(means))
+    ours = hierarchical_bootstrap(seeds, seed=0, weights=weights, groups=groups)
+    expected = np.mean([np.average(s, weights=w) for s, w in zip(seeds, weights, strict=True)])
+    assert ours.estimate == pytest.approx(expected, rel=1e-12)
+    assert ours.standard_error == pytest.approx(np.std(draws), rel=0.08)
+    assert (ours.low, ours.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.08)
+
+
+def test_the_smallest_inputs_are_served():
+    assert bootstrap_mean([2.0], seed=0, resamples=100).estimate == 2.0
+    assert hierarchical_bootstrap([[1.0], [3.0]], seed=0, resamples=100).estimate == 2.0
+    assert bootstrap_aggregate([1.0, 3.0], "max", seed=0, resamples=100).high == 3.0
+    assert mean_interval_t([1.0, 3.0]).estimate == 2.0
+    assert holm([0.0, 1.0]).tolist() == [0.0, 1.0]
+    assert sign_test([2.0], [1.0]) == 1.0
 
 
 def test_sums_by_group_match_a_loop():
@@ -305,7 +392,16 @@ def test_holm_holds_the_familywise_rate():
         (lambda: bootstrap_mean([], seed=0), "at least 1 scores"),
         (lambda: bootstrap_mean([1.0, math.nan], seed=0), "finite scores, found nan"),
         (lambda: bootstrap_mean([1.0, 2.0], seed=0, resamples=10), "at least 100, found 10"),
+        (lambda: bootstrap_mean([1.0, 2.0], seed=0, resamples=99), "at least 100, found 99"),
         (lambda: bootstrap_mean([1.0, 2.0], seed=0, level=1.5), "level: expected between 0 and 1"),
+        (lambda: bootstrap_mean([1.0, 2.0], seed=0, level=1.0), "level: expected between 0 and 1"),
+        (lambda: bootstrap_mean([1.0, 2.0], seed=0, level=0.0), "level: expected between 0 and 1"),
+        (lambda: bootstrap_mean([1.0, 2.0], seed=0, weights=[0.0, 0.0]), "with a positive sum"),
+        (lambda: bootstrap_mean([1.0, 2.0], seed=0, weights=[1.0]), "expected 2 non-negative values"),
+        (lambda: mean_interval_t([1.0, 2.0], level=1.0), "level: expected between 0 and 1"),
+        (lambda: hierarchical_bootstrap([[1.0], [2.0]], seed=0, resamples=99), "at least 100"),
+        (lambda: bootstrap_aggregate([1.0, 2.0], "mean", seed=0, resamples=99), "at least 100"),
+        (lambda: holm([-0.1]), "between 0 and 1"),
         (lambda: bootstrap_mean([1.0, 2.0], seed=0, groups=[1]), "groups: expected 2 labels"),
         (lambda: bootstrap_mean([1.0, 2.0], seed=0, weights=[-1.0, 2.0]), "non-negative"),
         (lambda: hierarchical_bootstrap([[1.0]], seed=0), "at least 2 seeds, found 1"),

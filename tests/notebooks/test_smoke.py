@@ -34,7 +34,7 @@ def test_kernel_page_runs_and_shows_every_figure(slug, tmp_path):
     cells = json.loads(run.executed.read_text(encoding="utf-8"))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     drawing = [cell for cell in code if "subplots(" in "".join(cell["source"])]
-    pictures = [any("image/png" in o.get("data", {}) for o in cell["outputs"]) for cell in drawing]
+    pictures = [any("image/svg+xml" in o.get("data", {}) for o in cell["outputs"]) for cell in drawing]
     assert drawing
     assert all(pictures)
     solutions = [cell for cell in code if "solution" in cell["metadata"].get("tags", [])]

@@ -118,6 +118,16 @@ def test_plan_names_every_input_and_no_result(small):
     page(small, "from tiny import one")
     (job,) = plan_pages(small.project, "public")
     assert job.inputs == ("constraints.txt", "notebooks/kernels/some_lattice.py", "src/tiny/one.py")
+    kept = small.root / "data" / "kernels" / "some_lattice.csv"
+    kept.parent.mkdir()
+    kept.write_text("a,b\n1,2\n")
+    (kept.parent / "other.csv").write_text("a\n")
+    assert plan_pages(small.project, "public")[0].inputs == (
+        "constraints.txt",
+        "data/kernels/some_lattice.csv",
+        "notebooks/kernels/some_lattice.py",
+        "src/tiny/one.py",
+    )
     assert (job.rule, job.result) == ("kernels_some_lattice", "")
     assert job.executed == "_build/public/executed/notebooks/kernels/some_lattice.ipynb"
     assert plan_pages(small.project, "default", ["alpha"]) == []

@@ -73,9 +73,10 @@ class Confidence:
         return Interval(self.estimate, *self.ends((1 - level) / 2), level, self.standard_error)
 
     def p_value(self, bound: Bound, direction: Direction) -> float:
-        """Return the two-sided p value of `bound`: below 1 - level exactly where the test *holds* at `level`.
+        """Return the two-sided p value of `bound`.
 
-        within: the larger one of both bounds (two one-sided tests). Never less than 1e-12.
+        It is below 1 - level exactly where the test *holds* at `level`. within: the larger
+        one of both bounds (two one-sided tests). Never less than 1e-12.
         """
         check_bound(bound, direction)
         if isinstance(bound, tuple):
@@ -88,7 +89,9 @@ class Confidence:
         if beyond(0.0) <= 0:
             return 1.0
         least = math.log(LEAST_P)
-        return math.exp(optimize.brentq(beyond, least, 0.0)) if beyond(least) < 0 else LEAST_P
+        if beyond(least) >= 0:
+            return LEAST_P
+        return math.exp(optimize.brentq(beyond, least, 0.0))
 
 
 def _student(degrees: float, tail: float) -> float:
@@ -97,7 +100,7 @@ def _student(degrees: float, tail: float) -> float:
 
 
 def unskewed(value: float, kappa: float) -> float:
-    """Return h of the module docstring: how far a symmetric t ratio reaches when the real one is skew."""
+    """Return h of the module docstring: how far a t ratio reaches for skew items."""
     shifted = value - kappa / 6
     if abs(kappa) < 1e-6:  # the cube root would lose more digits than kappa moves
         return shifted

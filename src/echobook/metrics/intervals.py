@@ -125,15 +125,19 @@ def _influences(table: Float[np.ndarray, "G C"], statistic: Statistic) -> Float[
 
 
 def crossed_components(tables: Sequence[Table], statistic: Statistic) -> Components:
-    """Return W, c and the rest where all seeds share their units; arguments as in `crossed_interval`."""
+    """Return W, c and the rest where all seeds share their units.
+
+    Arguments and errors as in `crossed_interval`.
+    """
     checked = _check_tables(tables, shared=True)
     estimates = _estimates(checked, statistic)
-    influences = np.stack([_influences(table, statistic) for table in checked])  # (S, G)
-    seeds, units = influences.shape
+    influences = np.stack([_influences(table, statistic) for table in checked])
+    seeds, units = influences.shape  # (S, G)
     covariance = influences @ influences.T  # (S, S)
     variance = float(np.trace(covariance)) / seeds
     pairs = seeds * (seeds - 1)
-    shared = max((float(covariance.sum()) - seeds * variance) / pairs, 0.0) if pairs else variance
+    common = (float(covariance.sum()) - seeds * variance) / pairs if pairs else variance
+    shared = max(common, 0.0)
     skew = float((influences.mean(axis=0) ** 3).sum())
     return Components(estimates, variance - shared, shared, skew, units - 1.0)
 
@@ -164,20 +168,6 @@ def nested_interval(tables: Sequence[Table], statistic: Statistic, *, level: flo
     """Return the same where each seed has units of its own, as many as it likes (at least 2)."""
     check_level(level)
     return nested_components(tables, statistic).confidence().interval(level)
-
-
-def crossed_bootstrap(
-    tables: Sequence[Table], statistic: Statistic, *, seed: int = 0, resamples: int = 0, level: float = 0.95
-) -> Interval:
-    """The former name of `crossed_interval`."""
-    return crossed_interval(tables, statistic, level=level)
-
-
-def nested_bootstrap(
-    tables: Sequence[Table], statistic: Statistic, *, seed: int = 0, resamples: int = 0, level: float = 0.95
-) -> Interval:
-    """The former name of `nested_interval`."""
-    return nested_interval(tables, statistic, level=level)
 
 
 def seed_confidence(values: Scores) -> Confidence:

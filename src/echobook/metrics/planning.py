@@ -115,14 +115,16 @@ def decide(
     smallest_effect: Number | None = None,
     direction: Direction = "above",
 ) -> tuple[Bool[np.ndarray, "R"], Bool[np.ndarray, "R"]]:
-    """Return whether each interval *holds* and whether it *fails*; both: it holds, but smaller.
+    """Return whether each interval *holds* and whether it *fails*.
 
-    above: low > bound, high < smallest effect (none given: the bound); below is the mirror image; within: the
-    interval inside both bounds, or wholly beyond one of them.
+    Both: it holds, but smaller. above: low > bound, high < smallest effect (none given:
+    the bound); below is the mirror image; within: the interval inside both bounds, or
+    wholly beyond one of them.
     """
     check_smallest_effect(bound, smallest_effect, direction)
     if isinstance(bound, tuple):
-        return (low > bound[0]) & (high < bound[1]), (high < bound[0]) | (low > bound[1])
+        inside = (low > bound[0]) & (high < bound[1])
+        return inside, (high < bound[0]) | (low > bound[1])
     least = bound if smallest_effect is None else smallest_effect
     if direction == "below":
         return high < bound, low > least

@@ -1,14 +1,15 @@
 """Kernel pages: notebooks in ``notebooks/kernels/`` that teach a shared kernel beside its code.
 
-A kernel page judges no paper: it has no claims, no parameters cell and no results file, and all its data are
-in its cells. It is executed by the chapters' runner under the chapters' rules (fresh kernel, one thread, no
-network, every cell completed), in every profile alike, and its executed copy is what the book shows. Its slug
-is ``kernels/<name>``, with hyphens.
+A kernel page judges no paper: it has no claims, no parameters cell and no results file; its data are in its
+cells, or in `data/kernels/<name>.csv`, which a script of `bench/` makes. It is executed by the chapters'
+runner under the chapters' rules (fresh kernel, one thread, no network, every cell completed), in every
+profile alike, and its executed copy is what the book shows. Its slug is ``kernels/<name>``, with hyphens.
 """
 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from echobook.pipeline.chapters import ChapterEntry
 from echobook.pipeline.errors import PipelineError
@@ -60,12 +61,18 @@ def plan_pages(project: Project, profile: str, slugs: list[str] | None = None) -
     return [_job(project, profile, entry) for entry in entries]
 
 
+def _inputs(project: Project, entry: ChapterEntry) -> tuple[str, ...]:
+    table = project.root / "data" / "kernels" / f"{Path(entry.notebook).stem}.csv"
+    kept = (project.relative(table),) if table.is_file() else ()
+    return tuple(sorted((*chapter_inputs(project, entry), *kept)))
+
+
 def _job(project: Project, profile: str, entry: ChapterEntry) -> Job:
     return Job(
         rule=entry.slug.replace("/", "_").replace("-", "_"),
         slug=entry.slug,
         seed=0,
-        inputs=chapter_inputs(project, entry),
+        inputs=_inputs(project, entry),
         executed=project.relative(project.executed(profile, entry.notebook, 0, 0)),
         result="",
         log=project.relative(project.log(profile, entry.slug, 0)),

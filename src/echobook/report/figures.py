@@ -102,13 +102,14 @@ def _saved(figure: Any, form: str, **options: Any) -> bytes:
 
 def show_sharp() -> None:
     """Make the notebook at hand, if there is one, show figures as this module gives them."""
-    import matplotlib.pyplot  # noqa: F401  first, as it sets formats of its own
     from IPython.core.getipython import get_ipython
     from matplotlib.figure import Figure
 
     shell = get_ipython()  # type: ignore[no-untyped-call]
     if shell is None or shell.display_formatter is None:
         return
+    with contextlib.suppress(ImportError):
+        import matplotlib_inline.backend_inline  # noqa: F401  it sets a format of its own when first imported
     formatters = shell.display_formatter.formatters
     formatters["image/svg+xml"].for_type(Figure, as_svg)
     formatters["image/png"].for_type(Figure, as_png)

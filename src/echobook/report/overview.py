@@ -136,7 +136,7 @@ def strip(boards: Sequence[Board], address: Address) -> str:
     scale = axis(span, span.whole(), [(0.0, "end", "no effect"), (1.0, "start", "the paper's")])
     legend = "".join(f"<li>{sample(name)} {name}</li>" for name in KINDS)
     return (
-        f'<figure class="echobook-forest" aria-label="{html.escape(strip_text(frame))}"><figcaption>'
+        f'<figure class="echobook-forest effects" aria-label="{html.escape(strip_text(frame))}"><figcaption>'
         f'<ul class="forest-legend">{legend}</ul></figcaption><table><thead><tr>'
         '<th scope="col">test</th>'
         f'<th scope="col"><span class="forest-hidden">plot</span>{scale}</th>'

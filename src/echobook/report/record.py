@@ -33,9 +33,9 @@ def record(
     `build_root` is `_build`, `recorded_root` is `data/recorded`. Everything is checked first (see the
     records module; the claims of a `public` or `paper` run must be computable, too), then the chapter's
     folder is replaced at one stroke: a refused record leaves the old one as it was. Returns the files
-    written. Raises ReportError for a smoke run, a missing or repeated seed, seeds other than the declared
-    ones, and sources that were not committed (`allow_dirty` lets the last one pass; the record and the page
-    then say so).
+    written. Raises ReportError for a smoke run, a missing or repeated seed, a pilot's seed, seeds other than
+    the declared ones, and sources that were not committed (`allow_dirty` lets the last one pass; the record
+    and the page then say so).
     """
     here = root or repository_root()
     check_slug(slug), check_profile(profile)
