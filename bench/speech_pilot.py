@@ -2,9 +2,9 @@
 
     python bench/speech_pilot.py FOLDER MODEL SEED [--rate 1e-3] [--strings 1800] [--count 5000]
 
-FOLDER keeps the material of a seed, a checkpoint of each stage (a killed run goes on from it) and one JSON file a
-run: dev curve, WER by condition and length, WER by speaker, CPU seconds. Seeds from 1000 on; test speakers are
-never read. Sizes are matched within 2 %.
+FOLDER keeps the material of a seed, a checkpoint of each stage (a killed run goes on from it) and one JSON
+file a run: dev curve, WER by condition and length, WER by speaker, CPU seconds. Seeds from 1000 on; no string
+is made of test speakers. Sizes are matched within 3 %.
 """
 
 import argparse
