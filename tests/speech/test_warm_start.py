@@ -177,7 +177,7 @@ def test_goes_on_from_a_checkpoint_of_any_stage(
 
 def test_goes_on_after_a_kill(tmp_path: Path) -> None:
     """The process is killed at whatever moment it has come to; what is on disk is whole."""
-    stages = "replace(s, steps=60, warmup=5) for s in (p.classify, p.words, p.strings)"
+    stages = "replace(s, steps=25, warmup=5) for s in (p.classify, p.words, p.strings)"
     code = (
         "import sys; from pathlib import Path; from dataclasses import replace\n"
         "sys.path.insert(0, sys.argv[2]); from test_warm_start import run, short, Recipe\n"
@@ -191,7 +191,7 @@ def test_goes_on_after_a_kill(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     p = short(1)
-    longer = Recipe(*(replace(s, steps=60, warmup=5) for s in (p.classify, p.words, p.strings) if s))
+    longer = Recipe(*(replace(s, steps=25, warmup=5) for s in (p.classify, p.words, p.strings) if s))
     assert same(run(tmp_path, longer), run(None, longer))
 
 

@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -59,7 +59,7 @@ class TrainingSettings:
     evaluate_every: int = 100
     patience: int = 5
     seed: int = 0
-    schedule: Literal["inverse-root", "drop"] = "inverse-root"
+    schedule: str = "inverse-root"
     drop_at: float = 0.75
 
     def __post_init__(self) -> None:
