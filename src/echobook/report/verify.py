@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from echobook.report.display import figure
 from echobook.report.errors import ResultsError
 from echobook.report.results import Results
 
@@ -59,8 +58,9 @@ class Verification:
             f"{same} equal to the last bit"
         ]
         for check in outside:
-            span = f"[{figure(check.low, 6)}, {figure(check.high, 6)}]"
-            lines.append(f"  {check.metric}: {figure(check.value, 6)} is outside {span}")
+            # Six decimals: a narrow range must not look like a point.
+            span = f"[{check.low:.6f}, {check.high:.6f}]"
+            lines.append(f"  {check.metric}: {check.value:.6f} is outside {span}")
         lines += [f"  {name}: recorded, but not in this run" for name in self.missing]
         lines += [f"  {name}: new, nothing recorded to compare with" for name in self.unknown]
         return "\n".join(lines)

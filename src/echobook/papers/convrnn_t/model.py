@@ -47,8 +47,13 @@ class LocalCNN(nn.Module):
     ) -> None:
         super().__init__()
         pairs = zip([1, *channels[:-1]], channels, strict=True)
-        self.block = 2 if features % 2 == 0 else 1  # frequencies folded into channels, for speed
-        convs = [CausalConv2d(i, o, kernel, features, block=self.block) for i, o in pairs]
+        # Frequencies folded into channels, for speed.
+        self.block = 2 if features % 2 == 0 else 1
+        block = self.block
+        convs = [
+            CausalConv2d(i, o, kernel, features, block=block)
+            for i, o in pairs  # one a layer
+        ]
         self.convs = nn.ModuleList(convs)
         self.projection = nn.Linear(channels[-1] * features, features)
 
