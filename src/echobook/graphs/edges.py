@@ -118,7 +118,8 @@ class _Spread(torch.autograd.Function):
         (values, x), graph, (gradient,) = ctx.saved_tensors, ctx.graph, gradients
         to_values = to_x = None
         if ctx.needs_input_grad[0]:
-            to_values = (gradient[graph.head] * x[graph.tail]).sum(dim=1)  # (E,)
+            at_head, at_tail = gradient.index_select(0, graph.head), x.index_select(0, graph.tail)
+            to_values = (at_head * at_tail).sum(dim=1)  # (E,)
         if ctx.needs_input_grad[1]:
             to_x = _product(graph, values[graph.inverse], gradient)  # (N, D)
         return to_values, to_x, None
