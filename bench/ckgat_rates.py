@@ -19,7 +19,7 @@ from echobook.text.encoder import SentenceEncoder
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "_build" / "ckgat-trials.json"
 MODELS = ("bpr-mf", "lightgcn", "kgat", "no-contrast", "sgl", "ckgat")
-HEAD = '''"""Mean validation NDCG@20 of each trial, as `bench/ckgat_rates.py` wrote it: world, model, setting."""
+HEAD = '''"""Validation NDCG@20 of each trial, as `bench/ckgat_rates.py` wrote it: world, model, setting."""
 
 # fmt: off
 TRIALS: dict[str, dict[str, dict[tuple[float, float], float]]] = {

@@ -26,18 +26,17 @@ COOKS_FILES = ("course2index.txt", "course_category.txt", "course_fsa.txt", "use
 CATEGORIES = ("appetiser", "main dish", "dessert")
 _NUMBER = re.compile(r"/recipe/(\d+)/")
 _AMOUNT = re.compile(r"\([^)]*\)|[^a-z ]")
-_NOT_FOOD = frozenset(
-    (
-        "cup cups teaspoon teaspoons tablespoon tablespoons ounce ounces pound pounds clove cloves can cans "
-        "jar package packages pinch dash slice slices piece pieces bunch stalk stalks sprig sprigs head small "
-        "medium large extra fresh freshly frozen dried ground chopped minced sliced diced grated shredded "
-        "crushed cubed peeled seeded halved quartered thinly finely coarsely cut into and taste needed for "
-        "more the room temperature with inch all purpose divided drained rinsed softened melted beaten packed "
-        "uncooked cooked boneless skinless optional about plus such desired garnish container box bag "
-        "envelope each half halves thick lean whole very hot cold warm degrees quart pint fluid juiced zested "
-        "lightly well removed trimmed cored pitted toasted torn "
-    ).split()
+_HANDLING = (
+    "cup cups teaspoon teaspoons tablespoon tablespoons ounce ounces pound pounds clove cloves can cans "
+    "jar package packages pinch dash slice slices piece pieces bunch stalk stalks sprig sprigs head "
+    "small medium large extra fresh freshly frozen dried ground chopped minced sliced diced grated "
+    "shredded crushed cubed peeled seeded halved quartered thinly finely coarsely cut into and taste "
+    "needed for more the room temperature with inch all purpose divided drained rinsed softened melted "
+    "beaten packed uncooked cooked boneless skinless optional about plus such desired garnish container "
+    "box bag envelope each half halves thick lean whole very hot cold warm degrees quart pint fluid "
+    "juiced zested lightly well removed trimmed cored pitted toasted torn "
 )
+_NOT_FOOD = frozenset(_HANDLING.split())
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,8 @@ class Kitchen:
 
     Attributes:
         recipes: name, cuisine, ingredients and keywords (tuples), minutes; index 0..I-1.
-        visits: user, recipe (numbers), request (a word), behaviours (a tuple of ``BEHAVIOURS``), split; in order
-            of time for each user.
+        visits: user, recipe (numbers), request (a word), behaviours (a tuple of ``BEHAVIOURS``), split; in
+            order of time for each user.
         use: for the results file.
     """
 
@@ -84,7 +84,7 @@ def generate_kitchen(
     """
     if users < 2 or recipes < 20 or min(visits) < 1 or not 0 <= stray <= 1 or min(taste, quirk) < 0:
         raise ValueError(
-            "kitchen: expected users >= 2, recipes >= 20, visits >= 1, 0 <= stray <= 1, taste and quirk >= 0; "
+            "kitchen: expected users >= 2, recipes >= 20, visits >= 1, 0 <= stray <= 1, taste, quirk >= 0; "
             f"got {users}, {recipes}, {visits}, {stray}, {taste}, {quirk}"
         )
     book = _recipes(np.random.default_rng((seed, 31)), recipes)

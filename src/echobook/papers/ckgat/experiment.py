@@ -152,8 +152,17 @@ def fit_row(name: str, world: World, budget: Budget, *, seed: int, settings: Map
 
 
 def fit_rows(names: Sequence[str], world: World, budget: Budget, *, seed: int, rates: str) -> dict[str, Fit]:
-    """Train several rows, each at its own chosen settings of the world ``rates``."""
-    return {name: fit_row(name, world, budget, seed=seed, settings=chosen(rates, name)) for name in names}
+    """Train several rows, each at its own chosen settings of the world ``rates``.
+
+    Where a world has neither behaviours nor texts, C-KGAT without contrast *is* KGAT: trained once.
+    """
+    fits: dict[str, Fit] = {}
+    for name in names:
+        same = name == "no-contrast" and "kgat" in fits and not world.behaviours and world.texts is None
+        fits[name] = (
+            fits["kgat"] if same else fit_row(name, world, budget, seed=seed, settings=chosen(rates, name))
+        )
+    return fits
 
 
 def untrained(world: World, *, behaviour: bool = False) -> dict[str, Float[np.ndarray, "U I"]]:
@@ -198,3 +207,27 @@ def judged(fits: Mapping[str, Fit], world: World) -> dict[str, FullRanking]:
 def relative_drop(clean: FullRanking, noisy: FullRanking) -> Float[np.ndarray, " V"]:
     """Each user's loss of NDCG@20, over the mean NDCG@20 of the clean run: its mean is the relative drop."""
     return (clean.ndcg - noisy.ndcg) / clean.ndcg.mean()
+
+
+def best_baseline(
+    tables: Mapping[str, Float[np.ndarray, "U I"]], fits: Mapping[str, Fit], world: World
+) -> str:
+    """The baseline with the highest validation NDCG@20, trained ones and others alike."""
+    found = {name: validation(tables[name], world) for name in UNTRAINED}
+    found |= {name: fits[name].best for name in BASELINES if name in fits}
+    return max(found, key=lambda name: found[name])
+
+
+def scorers(
+    tables: Mapping[str, Float[np.ndarray, "U I"]], fits: Mapping[str, Fit]
+) -> dict[str, evaluation.Score]:
+    """Every ranking as a function of users: tables first, then what was trained."""
+    return {name: of_table(table) for name, table in tables.items()} | {
+        name: fit.score for name, fit in fits.items()
+    }
+
+
+def answered(score: evaluation.Score, world: World) -> tuple[evaluation.Answers, float]:
+    """Answers to the test requests with the mix chosen on validation requests, and that mix."""
+    mix = evaluation.best_mix(score, world)
+    return evaluation.answer(score, world, mix=mix), mix

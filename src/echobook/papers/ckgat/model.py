@@ -144,7 +144,7 @@ class SequenceStrength(nn.Module):
         self.last = torch.tensor([len(s) - 1 for s in sequences])
 
     def forward(self) -> Float[Tensor, " S"]:
-        """Strength of every distinct sequence, between 0 and 1; read from the latest to the first behaviour."""
+        """Strength of every distinct sequence, between 0 and 1; the latest behaviour is read first."""
         states = self.network(self.embedding(self.padded))[0]  # (S, L, H)
         state = states[torch.arange(len(states)), self.last]
         return torch.sigmoid(self.start + self.out(state).squeeze(1))

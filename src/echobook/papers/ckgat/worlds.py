@@ -1,6 +1,7 @@
 """Three worlds: the generated kitchen, Allrecipes and Last.FM."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ def kitchen(
     """The generated kitchen; to be found are later cook-alongs of recipes that the user has not yet seen."""
     made = generate_kitchen(seed=seed, users=users, recipes=recipes, stray=stray, taste=taste)
     return world_of_visits(
-        f"kitchen, stray {stray:g}", made.recipes, made.visits, encode, (made.use,), BEHAVIOURS
+        f"kitchen, stray {stray:g}", made.recipes, made.visits, encode, (made.use,), BEHAVIOURS, goal="cook"
     )
 
 
@@ -50,9 +51,9 @@ def world_of_visits(
         visits: user, recipe (numbers), request ('' for none), behaviours (names), split.
         encode: texts to vectors.
         behaviours: names, from the weakest to the strongest.
-        goal: the behaviour that is to be found; by default the strongest.
+        goal: the behaviour that is to be found; by default any.
     """
-    users, items, goal = int(visits["user"].max()) + 1, len(book), goal or behaviours[-1]
+    users, items = int(visits["user"].max()) + 1, len(book)
     number = {what: i for i, what in enumerate(behaviours)}
     training = visits[visits["split"] == "train"]
     grouped: dict[tuple[int, int], list[int]] = {}
@@ -65,7 +66,7 @@ def world_of_visits(
     sequences = tuple(sorted(set(cut)))
     place = {sequence: i for i, sequence in enumerate(sequences)}
     facts = facts_of(book)
-    later = visits[[goal in done for done in visits["behaviours"]]]
+    later = visits[[goal is None or goal in done for done in visits["behaviours"]]]
     later = later[[(u, i) not in grouped for u, i in zip(later["user"], later["recipe"], strict=True)]]
     wanted = {
         split: as_matrix(part["user"].to_numpy(), part["recipe"].to_numpy(), users, items)
@@ -103,7 +104,7 @@ def matching_words(
     """The words that some recipe has as ingredient, keyword or in its name, and which recipes have them."""
     has: dict[str, set[int]] = {}
     for i, row in enumerate(book.itertuples(index=False)):
-        for word in {*row.ingredients, *getattr(row, "keywords", ()), *str(row.name).lower().split()}:
+        for word in _said_of(row):
             has.setdefault(word, set()).add(i)
     known = tuple(word for word in words if word in has)
     matches = np.zeros((len(known), len(book)), dtype=bool)
@@ -145,6 +146,11 @@ def facts_of(
     return table[:, 0], table[:, 1], table[:, 2], tuple(columns), count
 
 
+def _said_of(row: Any) -> set[str]:
+    """All words that a recipe answers to."""
+    return {*row.ingredients, *getattr(row, "keywords", ()), *str(row.name).lower().split()}
+
+
 def _bucket(minutes: float) -> str:
     return next((f"up to {limit}" for limit in (20, 40, 60, 120) if minutes <= limit), "longer")
 
@@ -168,7 +174,7 @@ def allrecipes_world(encode: Encode, *, seed: int, table: str = "cuisines") -> W
     wanted = {s: as_matrix(book.user[split == s], book.recipe[split == s], users, items) for s in SPLITS}
     texts = encode(recipes["name"].tolist())
     return World(
-        "allrecipes", users, items, book.user[train], book.recipe[train], *facts_of(recipes, least=5, most=0.3),
+        "allrecipes", users, items, book.user[train], book.recipe[train], *facts_of(recipes, least=5, most=0.3),  # noqa: E501
         wanted, book.uses, texts=texts, names=tuple(recipes["name"]),
         requests=_name_requests(recipes, encode, book.user, book.recipe, split, seed),
     )  # fmt: skip
