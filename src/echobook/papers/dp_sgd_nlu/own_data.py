@@ -95,7 +95,7 @@ def train_privately(
     row = {
         "intent accuracy": float(np.mean(outcome.hits)),
         "span F1": outcome.f1,
-        "attack AUC": outcome.attack.auc,
+        "attack AUC": outcome.last.attack.auc,
         "epsilon": bench.epsilon(estimator, delta=1 / (2 * size)),
     }
     return OwnResult(pd.DataFrame([row]), outcome, material)
