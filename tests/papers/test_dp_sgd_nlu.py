@@ -21,6 +21,7 @@ from echobook.papers.dp_sgd_nlu.experiment import (
     standard_rows,
     stopped_epoch,
 )
+from echobook.papers.dp_sgd_nlu.keeping import Keeper
 from echobook.papers.dp_sgd_nlu.material import Coded, Material, build_material, plant_canaries, split_parts
 from echobook.papers.dp_sgd_nlu.method import MicroBatches
 from echobook.papers.dp_sgd_nlu.model import LSTM, build_bilstm, joint_losses
@@ -244,3 +245,47 @@ def test_bad_files_are_named(tmp_path: Path, name: str, text: str | None, words:
         (tmp_path / name).write_text(text)
     with pytest.raises(PrivacyError, match=words):
         train_privately(tmp_path / name, Plain())
+
+
+def test_kept_rows_are_the_same_rows_and_tell_their_cost(material: Material, tmp_path: Path) -> None:
+    told: list[float] = []
+    keeper = Keeper(bench(material), tmp_path, told.append)
+    est = MicroBatches(2, 0.5, 0.1, 0.9)
+    first, again = (keeper.run(est, rate=1e-2) for _ in range(2))
+    assert len(told) == 1
+    assert told[0] > 0
+    plain = bench(material).run(est)
+    for found in (first, again):
+        assert found.dev == plain.dev
+        assert found.last.attack == plain.last.attack
+        assert np.array_equal(found.counts, plain.counts)
+        assert np.array_equal(found.looks[0].exposure, plain.looks[0].exposure)
+    attacks = [keeper.attack(Plain(), plain.last, shadows=4, rate=1e-2) for _ in range(2)]
+    assert attacks[0] == attacks[1] == shadow_attack(keeper.bench, Plain(), plain.last, shadows=4, rate=1e-2)
+    assert len(told) == 2
+
+
+def test_whatever_decides_a_row_is_in_its_name(material: Material, tmp_path: Path) -> None:
+    shared, est = bench(material), MicroBatches(2, 0.5, 0.1, 0.9)
+    wider = Bench(material, BiLSTMStart(material, seed=0, hidden=17), shared.schedule, 0)
+    cases = [
+        (shared, est, 1e-2, False),
+        (shared, replace(est, multiplier=0.2), 1e-2, False),
+        (shared, est, 2e-2, False),
+        (shared, est, 1e-2, True),
+        (bench(material, epochs=1), est, 1e-2, False),
+        (replace(shared, seed=1), est, 1e-2, False),
+        (wider, est, 1e-2, False),
+    ]
+    for one, estimator, rate, each in cases:
+        Keeper(one, tmp_path).run(estimator, rate=rate, each_epoch=each)
+    assert len(list(tmp_path.glob("*.npz"))) == len(cases)
+
+
+def test_a_damaged_kept_row_is_named(material: Material, tmp_path: Path) -> None:
+    keeper = Keeper(bench(material, epochs=1), tmp_path)
+    keeper.run(Plain(), rate=1e-2)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(b"half")
+    with pytest.raises(PrivacyError, match=r"not a kept row .*delete it"):
+        keeper.run(Plain(), rate=1e-2)
