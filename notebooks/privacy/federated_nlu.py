@@ -655,7 +655,7 @@ with figure_style():
 
 # %% tags=["hide-input"]
 rows = []
-for share in ("0", "0-4", "0-8", "1"):
+for share in ("0", "0-5", "1"):
     for rule in sweeps.RULES:
         cells = {t: said(f"atypical-{share}/{t}/{rule}") for t in material.TESTS}
         rows.append({"atypical": share.replace("-", "."), "rule": rule, **cells})

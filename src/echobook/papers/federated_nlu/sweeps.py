@@ -13,7 +13,7 @@ from echobook.papers.federated_nlu.material import TESTS, Texts
 from echobook.papers.federated_nlu.rates import chosen_rate
 from echobook.papers.federated_nlu.training import train_arm
 
-ATYPICAL = (0.0, 0.4, 0.8, 1.0)  # share of a device's mix that belongs to its group
+ATYPICAL = (0.0, 0.5, 1.0)  # share of a device's mix that belongs to its group
 AGAINST = "uniform-equal"  # counts every device alike
 RULES = ("activity-equal", "activity-n", "top-m")
 
