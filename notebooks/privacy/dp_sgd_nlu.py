@@ -104,7 +104,7 @@ chapter = Chapter("dp-sgd-nlu", profile=profile, seed=seed, parameters=settings)
 # ## Method
 #
 # **Letters.** A lot of examples is drawn, each with probability $q$. $g_i$ is the gradient of example $i$, $C$ the clipping bound, $\sigma$ the noise
-# multiplier, $G$ the number of micro-batches $B_j$, $l$ a layer, $e$ an epoch. DP-SGD clips every $g_i$ to norm $C$ and adds
+# multiplier, $G$ the number of micro-batches $B_j$, $l$ a layer, $e$ an epoch. DP-SGD {cite}`abadi2016deep` clips every $g_i$ to norm $C$ and adds
 # $\mathcal{N}(0, \sigma^2 C^2 I)$ to the sum. eDP-SGD clips the mean of each micro-batch:
 #
 # $$ m_j = \frac{1}{|B_j|} \sum_{i \in B_j} g_i, \qquad \bar m_j^{(l)} = m_j^{(l)} \min\Big(1, \frac{C_l}{\lVert m_j^{(l)} \rVert}\Big), \qquad C_l = C \sqrt{\frac{w_l}{\sum_k w_k}} $$ (eq-dp-clip)
@@ -412,7 +412,7 @@ for name, attack in strong.items():
 
 # %% [markdown]
 # (dp-sgd-nlu-c4)=
-# **C4** Loose budgets still protect: {verdict}`dp-sgd-nlu:C4` · with shadow models the AUC is {result}`dp-sgd-nlu:lira/edp-sgd|.3f` against
+# **C4** Loose budgets still protect: {verdict}`dp-sgd-nlu:C4` · with shadow models {cite}`carlini2022membership` the AUC is {result}`dp-sgd-nlu:lira/edp-sgd|.3f` against
 # {result}`dp-sgd-nlu:lira/sgd|.3f`, and {result}`dp-sgd-nlu:lira/stopped|.3f` where SGD is stopped; a canary's exposure
 # {result}`dp-sgd-nlu:exposure/edp-sgd|.2f` against {result}`dp-sgd-nlu:exposure/sgd|.2f` and {result}`dp-sgd-nlu:exposure/stopped|.2f` bits.
 # The formal epsilon is {result}`dp-sgd-nlu:epsilon/edp-sgd|,.0f`: as a guarantee that is none. What protects here was measured against
