@@ -235,15 +235,16 @@ def test_own_data_end_to_end(tmp_path: Path) -> None:
     ("name", "text", "words"),
     [
         ("none.csv", None, "no such file"),
-        ("head.csv", "text,label\na,b\n", r"columns utterance and intent, found \['text', 'label'\]"),
+        ("head.csv", "text,label\na,b\n", r"head.csv:1: expected the columns utterance, intent"),
         ("few.csv", "utterance,intent\nhi,greet\n", "at least 40 utterances, found 1"),
         ("bad.csv", "utterance,intent\nhi,greet\nplay [x,play\n", "bad.csv:3: expected slots"),
+        ("long.csv", "utterance,intent\nhi,greet\nhi, you,greet\n", "long.csv:3: expected filled fields"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, name: str, text: str | None, words: str) -> None:
     if text is not None:
         (tmp_path / name).write_text(text)
-    with pytest.raises(PrivacyError, match=words):
+    with pytest.raises(ValueError, match=words):
         train_privately(tmp_path / name, Plain())
 
 
