@@ -30,7 +30,8 @@ def segment_softmax(
         kept: edges that take part; all by default.
 
     Raises:
-        ValueError: lists of different lengths, a head out of range, or a score that is not finite (named).
+        ValueError: lists of different lengths, a head out of range, or a score that
+            is not finite; the edge is named.
     """
     _check(scores, head, nodes)
     open_scores = scores if kept is None else scores.masked_fill(~kept, -torch.inf)

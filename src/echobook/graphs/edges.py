@@ -150,8 +150,12 @@ def spread(values: Float[Tensor, " E"], x: Float[Tensor, "N D"], graph: Graph) -
     return out
 
 
-def keep_facts(graph: Graph, rate: float, rng: np.random.Generator) -> Bool[Tensor, " E"]:
-    """Edge dropout: which edges stay when each fact is dropped with probability ``rate``.
+def keep_facts(
+    graph: Graph,
+    rate: float,
+    rng: np.random.Generator,
+) -> Bool[Tensor, " E"]:
+    """Edge dropout: which edges stay when facts are dropped with probability ``rate``.
 
     A fact's two directions fall together. Raises ValueError for a rate outside [0, 1).
     """

@@ -80,7 +80,7 @@ class Translations(nn.Module):
 
     @torch.no_grad()
     def attention(self, table: Float[Tensor, "N D"]) -> Float[Tensor, " E"]:
-        """Share of each edge among all edges of its head, over all relations; no gradient runs through it."""
+        """Share of each edge among all edges of its head, over all relations."""
         scores = torch.zeros(len(self.graph.head))
         for relation, at in self._groups:
             head = table[self.graph.head[at]] @ self.projections[relation]

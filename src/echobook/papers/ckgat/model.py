@@ -107,12 +107,17 @@ class BiInteraction(nn.Module):
         """The attention of the edges that are left."""
         return renormalise(weights, self.graph.head, kept, nodes=self.graph.nodes)
 
-    def forward(self, x: Float[Tensor, "N D"], weights: Float[Tensor, " E"]) -> Float[Tensor, "N M"]:
+    def forward(
+        self,
+        x: Float[Tensor, "N D"],
+        weights: Float[Tensor, " E"],
+    ) -> Float[Tensor, "N M"]:
         """The table's vector and every layer's, side by side."""
         found = [x]
         for add, multiply in zip(self.sums, self.products, strict=True):
             near = spread(weights, x, self.graph)  # (N, D)
-            x = functional.leaky_relu(add(x + near)) + functional.leaky_relu(multiply(x * near))
+            added, multiplied = add(x + near), multiply(x * near)
+            x = functional.leaky_relu(added) + functional.leaky_relu(multiplied)
             x = functional.dropout(x, self.dropout, self.training)
             found.append(functional.normalize(x, dim=1))
         return torch.cat(found, dim=1)
@@ -144,7 +149,7 @@ class SequenceStrength(nn.Module):
         self.last = torch.tensor([len(s) - 1 for s in sequences])
 
     def forward(self) -> Float[Tensor, " S"]:
-        """Strength of every distinct sequence, between 0 and 1; the latest behaviour is read first."""
+        """Strength of every distinct sequence; the latest behaviour is read first."""
         states = self.network(self.embedding(self.padded))[0]  # (S, L, H)
         state = states[torch.arange(len(states)), self.last]
         return torch.sigmoid(self.start + self.out(state).squeeze(1))
@@ -200,9 +205,12 @@ class Contrast:
         other: Float[Tensor, "N M"],
         rows: tuple[Int[Tensor, " _"], Int[Tensor, " _"]],
     ) -> Float[Tensor, ""]:
-        """Users among the users of the batch, items among its items: two auxiliary tasks."""
-        tasks = [info_nce(one[r], other[r], temperature=self.temperature) for r in rows if len(r) > 1]
-        return self.weight * torch.stack(tasks).sum()
+        """Users among the users of the batch, items among its items: two tasks."""
+        total = torch.zeros(())
+        for row in rows:
+            if len(row) > 1:
+                total = total + info_nce(one[row], other[row], temperature=self.temperature)
+        return self.weight * total
 
 
 class Recommender(nn.Module):

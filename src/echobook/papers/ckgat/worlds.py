@@ -151,7 +151,7 @@ def _said_of(row: Any) -> set[str]:
     return {*row.ingredients, *getattr(row, "keywords", ()), *str(row.name).lower().split()}
 
 
-def _bucket(minutes: float) -> str:
+def _bucket(minutes: int) -> str:
     return next((f"up to {limit}" for limit in (20, 40, 60, 120) if minutes <= limit), "longer")
 
 
