@@ -324,15 +324,18 @@ def test_every_row_trains(name, kitchen):
 
 
 def test_training_beats_chance_and_remembers_a_tiny_world(kitchen):
-    """Overfitting: the training pairs themselves come out on top."""
+    """Overfitting: nearly every training pair comes out above nearly everything else of its user."""
     model = build(ROWS["kgat"], material.without_behaviours(kitchen), seed=0)
     plain = material.without_behaviours(kitchen)
     fit = train(model, plain, Budget(epochs=60, every=60, batch=256, rate=0.02, decay=0.0), seed=0)
     model.eval()
     users, items = model.split(model.embed())
     scores = (users @ items.T).detach().numpy()
-    own = scores[kitchen.user, kitchen.item].mean()
-    assert own > scores.mean() + 2 * scores.std()
+    above = [
+        (scores[u, i] > scores[u][kitchen.seen[[u]].toarray()[0] == 0]).mean()
+        for u, i in zip(kitchen.user, kitchen.item, strict=True)
+    ]
+    assert np.mean(above) > 0.9
     assert fit.best > experiment.validation(experiment.random_table(kitchen, seed=0), kitchen)
 
 
@@ -356,8 +359,9 @@ def test_the_starting_state_is_a_look_and_patience_ends(kitchen):
 def test_rows_that_differ(kitchen):
     assert rows_for(kitchen, ROWS) == list(ROWS)
     bare = material.without_texts(material.without_behaviours(kitchen))
+    bare = material.replace(bare, requests=None)
     assert set(ROWS) - set(rows_for(bare, ROWS)) == {
-        "no-behaviour", "scalar-behaviour", "shuffled-behaviour", "no-text",
+        "no-behaviour", "scalar-behaviour", "shuffled-behaviour", "no-text", "request-negatives",
     }  # fmt: skip
     with pytest.raises(ValueError, match="row 'gru4rec': expected one of bpr-mf"):
         experiment.row("gru4rec")

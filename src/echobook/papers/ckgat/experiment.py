@@ -34,7 +34,8 @@ NEIGHBOURS = (10, 30, 100, 1000)
 UNTRAINED = ("popularity", "item-knn", "ease", "content")
 BASELINES = ("bpr-mf", "lightgcn", "kgat", "sgl")
 ABLATIONS = (
-    "no-contrast", "no-kg", "no-behaviour", "no-text", "scalar-behaviour", "node-drop", "edge-and-node",
+    "no-contrast", "no-kg", "no-behaviour", "no-text", "scalar-behaviour", "request-negatives",
+    "node-drop", "edge-and-node",
 )  # fmt: skip
 CONTROLS = ("shuffled-kg", "shuffled-behaviour", "random-views")
 
@@ -73,7 +74,7 @@ def _pairs_only(world: World, seed: int) -> World:
 
 
 EDGES = (keep_facts, keep_facts)
-FULL = Recipe(views=EDGES, strength="sequence", text=True, requests=True)
+FULL = Recipe(views=EDGES, strength="sequence", text=True)
 ROWS: Mapping[str, Recipe] = {
     "bpr-mf": Recipe(encoder="none", world=_pairs_only),
     "lightgcn": Recipe(encoder="pairs", world=_pairs_only),
@@ -83,8 +84,9 @@ ROWS: Mapping[str, Recipe] = {
     "no-contrast": replace(FULL, views=None),
     "no-kg": replace(FULL, world=lambda world, seed: material.without_facts(world)),
     "no-behaviour": replace(FULL, strength=None, world=_plain),
-    "no-text": replace(FULL, text=False, requests=False),
+    "no-text": replace(FULL, text=False),
     "scalar-behaviour": replace(FULL, strength="scalar"),
+    "request-negatives": replace(FULL, requests=True),
     "node-drop": replace(FULL, views=(keep_nodes, keep_nodes)),
     "edge-and-node": replace(FULL, views=(keep_facts, keep_nodes)),
     "shuffled-kg": replace(FULL, world=lambda w, seed: material.with_shuffled_facts(w, seed=seed)),
@@ -109,6 +111,8 @@ def rows_for(world: World, names: Iterable[str]) -> list[str]:
         absent |= {"no-behaviour", "scalar-behaviour", "shuffled-behaviour"}
     if world.texts is None:
         absent |= {"no-text"}
+    if world.requests is None:
+        absent |= {"request-negatives"}
     return [name for name in names if name not in absent]
 
 

@@ -167,7 +167,7 @@ def recommend_csv(
     world, names = read_world(recipes, visits, encode)
     open_ = _answers(recipes, world, request)
     model = build(FULL, world, seed=seed, weight=0.01)
-    fit = train(model, world, Budget(epochs=epochs, decay=0.1, from_request=0.5), seed=seed)
+    fit = train(model, world, Budget(epochs=epochs, decay=0.01), seed=seed)
     scores = fit.users @ fit.items.T
     scores[:, ~open_] = -np.inf
     scores[world.user, world.item] = -np.inf
