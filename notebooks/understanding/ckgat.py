@@ -312,6 +312,7 @@ noise_rows = ("lightgcn", "sgl", "no-contrast", "ckgat")
 by_stray = {}
 for level in levels:
     world = worlds.kitchen(encode, stray=level, **kitchen_of)
+    chapter.use(world.uses[0])
     kept = level == stray
     trained = fits["kitchen"] if kept else experiment.fit_rows(
         noise_rows, world, budget, seed=seed, rates="kitchen"
@@ -331,9 +332,7 @@ for level, rankings in by_stray.items():
 # %% tags=["hide-input"]
 for name in [n for n in ("allrecipes", "lastfm") if n in all_worlds]:
     noisy = material.with_random_pairs(all_worlds[name], noise, seed=seed)
-    spoilt = experiment.fit_rows(
-        (*noise_rows, "kgat"), noisy, budget, seed=seed, rates=name
-    )
+    spoilt = experiment.fit_rows(noise_rows, noisy, budget, seed=seed, rates=name)
     for row in noise_rows:
         after = judge(spoilt[row].score, noisy)
         drop = experiment.relative_drop(judged[name][row], after)

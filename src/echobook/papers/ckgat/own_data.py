@@ -24,7 +24,7 @@ from echobook.data.types import DatasetUse, rows_digest
 from echobook.papers.ckgat.experiment import FULL, build
 from echobook.papers.ckgat.material import World
 from echobook.papers.ckgat.training import Budget, train
-from echobook.papers.ckgat.worlds import Encode, world_of_visits
+from echobook.papers.ckgat.worlds import Encode, matching_words, world_of_visits
 
 RECIPES, VISITS = ("recipe", "ingredients"), ("user", "recipe", "behaviour")
 
@@ -74,7 +74,8 @@ def read_recipes(path: Path) -> tuple[pd.DataFrame, list[int]]:
         MalformedRow: a missing column, a recipe without a name, named twice, or without any attribute, or
             minutes that are no number; file and line are named.
     """
-    rows, lines = [], []
+    rows: list[tuple[str, str, tuple[str, ...], tuple[str, ...], int]] = []
+    lines: list[int] = []
     for line, row in _rows(path, RECIPES):
         ingredients, keywords = _parts(row["ingredients"]), _parts(row.get("keywords", ""))
         cuisine, minutes = row.get("cuisine", ""), row.get("minutes", "")
@@ -183,9 +184,8 @@ def _answers(recipes: Path, world: World, request: str) -> np.ndarray:
     if not request:
         return np.ones(world.items, dtype=bool)
     book, word = read_recipes(recipes)[0], request.lower()
-    found = [
-        word in {*row.ingredients, *row.keywords, *str(row.name).lower().split()} for row in book.itertuples()
-    ]
-    if not any(found):
+    known, matches = matching_words(book, [word])
+    found = matches[0] if known else np.zeros(0, dtype=bool)
+    if not found.any():
         raise ValueError(f"request {request!r}: no recipe has this word")
-    return np.array(found)
+    return found
