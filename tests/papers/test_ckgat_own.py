@@ -34,15 +34,14 @@ def write(folder, recipes, visits):
 
 
 def test_files_in_recommendations_out(files, tmp_path):
-    found = recommend_csv(*files, k=2, epochs=20, encode=encode)
+    found = recommend_csv(*files, k=2, epochs=60, encode=encode)
     assert (found.users, found.recipes) == (10, 12)
     assert found.table.groupby("user").size().tolist() == [2] * 10
     assert found.table["rank"].tolist() == [1, 2] * 10
     kind = [int(name[1:]) % 2 for name in found.table["user"]]
     got = [int(name[5:]) >= 6 for name in found.table["recipe"]]
-    assert (
-        np.mean(np.array(kind) == got) > 0.6
-    )  # bean people get beans; chance is about 0.4 after what is seen
+    same = np.mean(np.array(kind) == got)
+    assert same > 0.6  # bean people get beans; by chance two of eight
     found.write(tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text().startswith("user,rank,recipe,score\n")
 

@@ -172,6 +172,7 @@ def recommend_csv(
     scores = fit.users @ fit.items.T
     scores[:, ~open_] = -np.inf
     scores[world.user, world.item] = -np.inf
+    scores[world.wanted["validation"].nonzero()] = -np.inf
     rows = []
     for user, own in enumerate(scores):
         best = [i for i in np.argsort(-own, kind="stable")[:k] if np.isfinite(own[i])]
