@@ -36,9 +36,9 @@ def detour_log(
         )
     rng = np.random.default_rng(seed)
     rows: list[tuple[int, float, str, str, int]] = []
-    for session, goal in enumerate(rng.integers(0, goals, sessions)):
-        for turn, (text, works) in enumerate(_session(int(goal), goal < share * goals, rng)):
-            seen = works ^ (rng.random() < noise)
+    for session, goal in enumerate(rng.integers(0, goals, sessions).tolist()):
+        for turn, (text, works) in enumerate(_session(goal, goal < share * goals, rng)):
+            seen = works != (rng.random() < noise)
             rows.append((session, turn * STEP_S, text, text.replace(" ", ":"), int(seen)))
     right = {f"open thing{goal}": f"show thing{goal} now" for goal in range(goals)}
     return pd.DataFrame(rows, columns=list(COLUMNS)), right

@@ -174,8 +174,8 @@ def write_log(
     for number, start in enumerate(range(0, turns, part)):
         shifted = piece.set_column(0, "device", pc.add(piece["device"], number * part))
         for name in ("text", "interpretation") if number else ():
-            marked = pc.binary_join_element_wise(shifted[name], f"of {number}", " ")
-            column = pc.if_else(own, marked, shifted[name])
+            said = shifted[name].cast(pa.string())
+            column = pc.if_else(own, pc.binary_join_element_wise(said, f"of {number}", " "), said)
             shifted = shifted.set_column(shifted.column_names.index(name), name, column)
         pq.write_table(shifted.slice(0, turns - start), folder / f"part-{number:04}.parquet")
 
