@@ -407,21 +407,16 @@ for name in tables:
 def recorded(metric):
     """A metric's recorded mean over seeds on SLURP, NaN where it is not recorded."""
     if public and metric in public[0].metrics:
-        return chapter.recorded(metric).mean
+        return np.mean([run.value(metric) for run in public])
     return np.nan
-
-
-def here(metric):
-    """This run's figure."""
-    return chapter.results().metrics[metric].value
 
 
 def two_panels(draw, **axes_settings):
     """Draw the same figure twice: recorded on SLURP, and of the run at hand."""
+    now = chapter.results().metrics
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.2))
-    for axes, get, title in zip(
-        panels, (recorded, here), ("SLURP, recorded", "this run"), strict=True
-    ):
+    sides = {"SLURP, recorded": recorded, "this run": lambda name: now[name].value}
+    for axes, (title, get) in zip(panels, sides.items(), strict=True):
         draw(axes, get)
         axes.set(title=title, **axes_settings)
     figure.tight_layout()
