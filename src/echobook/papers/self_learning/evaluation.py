@@ -70,7 +70,7 @@ def ledger(
     proposed: the table without guardrails. A rewrite that they altered counts in both accounts.
     """
     held = {text: rewrite for text, rewrite in proposed.items() if kept.get(text) != rewrite}
-    account = {}
+    account: dict[str, int] = {}
     for name, table in {"kept": kept, "held-back": held}.items():
         judged = judge(requests, table, understanding)
         gain = judged.after.astype(int) - judged.before.astype(int)

@@ -72,8 +72,8 @@ def session_graph(counts: Counts, rules: MiningRules) -> SessionGraph:
             "no session ends with a known outcome; fill the outcome column (1 wanted, 0 not wanted)"
         )
     moves, index = _pruned(counts, rules)
-    places = [_places(index, moves[name]) for name in ("state", "following")]
-    q = _table(*places, moves.n, (len(index), len(index)))
+    size = (len(index), len(index))
+    q = _table(_places(index, moves.state), _places(index, moves.following), moves.n, size)
     ends = counts.ends.set_index("state").reindex(index).fillna(0)
     good, total = (ends[column].to_numpy(float) for column in ("good", "n"))
     other = _left(counts.moves, index) - _left(moves, index) if rules.keep_pruned else np.zeros(len(index))
