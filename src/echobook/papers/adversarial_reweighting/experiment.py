@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Int
 from scipy.stats import spearmanr
 
-from echobook.metrics.verification import equal_error
 from echobook.papers.adversarial_reweighting.baselines import (
     ByLoss,
     Even,
@@ -89,18 +88,18 @@ def changed(name: str, **values: float) -> Arm:
 
 ABLATIONS = (
     Arm("without-regions", softmax_loss, adversarial(pairwise, softmax_loss, regions=False)),
-    changed("regions-32", regions=32),
-    changed("no-pretraining", pretrain=0.0),
-    changed("adversary-fast", adversary_rate=1e-1),
-    Arm("positives-only", softmax_loss, adversarial(joined_by("sum", "positives"), softmax_loss)),
     Arm("mean-two", softmax_loss, adversarial(pairwise, softmax_loss, kind=MeanTwo)),
     Arm("baseline-double-rate", softmax_loss, even, lambda plan: replace(plan, rate=2 * plan.rate)),
 )
 MORE_ABLATIONS = (
-    *(changed(f"regions-{k}", regions=k) for k in (4, 16)),
+    RIVALS[0],
+    *(changed(f"regions-{k}", regions=k) for k in (4, 16, 32)),
+    changed("no-pretraining", pretrain=0.0),
     changed("adversary-slow", adversary_rate=1e-3),
+    changed("adversary-fast", adversary_rate=1e-1),
     Arm("product", softmax_loss, adversarial(joined_by("product"), softmax_loss)),
     Arm("max", softmax_loss, adversarial(joined_by("max"), softmax_loss)),
+    Arm("positives-only", softmax_loss, adversarial(joined_by("sum", "positives"), softmax_loss)),
     Arm("negatives-only", softmax_loss, adversarial(joined_by("sum", "negatives"), softmax_loss)),
 )
 # The group with the higher error rate in pilot runs, then the other one, by corpus and attribute.
@@ -188,8 +187,8 @@ def dev_curve(
 
     def watch(number: int, encoder: SpeakerEncoder) -> None:
         if number % every == 0:
-            rates = score(voices, encoder, np.sort(dev)).trials["all"][0].curve()
-            found.append({"steps": float(number), "EER": equal_error(rates).rate})
+            rate = score(voices, encoder, np.sort(dev)).rate("all")
+            found.append({"steps": float(number), "EER": rate})
 
     train(voices, kept, Even(), softmax_loss, plan, seed=seed, watch=watch)
     return found

@@ -17,7 +17,7 @@ Axes: U utterances, N trials, S speakers, L slices (everybody, each group, each 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float, Int
 
 from echobook.metrics.verification import Trials, equal_error
 
+Speakers = Int[np.ndarray, " N"]
 Measure = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
@@ -51,6 +52,7 @@ class ScoredFold:
     embeddings: Float[np.ndarray, "U D"]
     speaker: Int[np.ndarray, " U"]
     slices: Mapping[str, Bool[np.ndarray, " S"]]
+    _made: dict[str, tuple[Trials, Speakers, Speakers]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -60,16 +62,15 @@ class ScoredFold:
         scores = np.einsum("nd,nd->n", unit[first].astype(np.float64), unit[second].astype(np.float64))
         return scores, self.speaker[first], self.speaker[second]
 
-    @cached_property
-    def trials(self) -> dict[str, tuple[Trials, np.ndarray, np.ndarray]]:
-        """Trials of each slice, and the two speakers of each."""
-        scores, left, right = self._pairs
-        found = {}
-        for name, inside in self.slices.items():
+    def trials(self, name: str) -> tuple[Trials, Speakers, Speakers]:
+        """Trials of a slice, and the two speakers of each; kept once made."""
+        if name not in self._made:
+            scores, left, right = self._pairs
+            inside = self.slices[name]
             kept = inside[left] & inside[right]
             a, b = left[kept], right[kept]
-            found[name] = (Trials(scores[kept], a == b), a, b)
-        return found
+            self._made[name] = (Trials(scores[kept], a == b), a, b)
+        return self._made[name]
 
     def rates(self, times: Float[np.ndarray, " S"] | None = None) -> dict[str, float]:
         """Equal error rate of each slice; `times`: how often each speaker was drawn, once each by default."""
@@ -77,7 +78,7 @@ class ScoredFold:
 
     def rate(self, name: str, times: Float[np.ndarray, " S"] | None = None) -> float:
         """Equal error rate of one slice; `times` as in :meth:`rates`."""
-        trials, a, b = self.trials[name]
+        trials, a, b = self.trials(name)
         weights = None if times is None else np.where(a == b, times[a], times[a] * times[b])
         return equal_error(trials.curve(weights)).rate
 
@@ -95,9 +96,10 @@ class ScoredFold:
 
     def at_one_threshold(self) -> pd.DataFrame:
         """FRR and FAR of each slice at the equal-error threshold of all."""
-        threshold = equal_error(self.trials["all"][0].curve()).threshold
+        threshold = equal_error(self.trials("all")[0].curve()).threshold
         rows = []
-        for name, (trials, _, _) in self.trials.items():
+        for name in self.slices:
+            trials, _, _ = self.trials(name)
             frr, far = trials.curve().at(threshold)
             rows.append({"group": name, "FRR": frr, "FAR": far})
         return pd.DataFrame(rows)
