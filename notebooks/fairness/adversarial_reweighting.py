@@ -245,8 +245,8 @@ with figure_style():
 # ## Experiment
 #
 # One encoder for all arms, from the same start and the same batches. The first quarter of the steps has no weights; then an
-# adversary with Adam at $0.01$ sets in. How many steps? Of the baseline's curve on held-out *training* speakers, in pilot runs, the number where it had
-# become flat; the same for all arms.
+# adversary with Adam at $0.01$ sets in. How many steps? As many as it took, in a pilot run, until the baseline's curve on held-out *training* speakers was
+# flat; the same for all arms.
 #
 # | arm | loss | weights |
 # |---|---|---|
@@ -436,7 +436,7 @@ chapter.table(
 # (adversarial-c1)=
 # **C1**, {verdict}`adversarial-reweighting:C1`. Everybody's EER: baseline {result}`adversarial-reweighting:main/eer/all/baseline|.3f`, PW
 # {result}`adversarial-reweighting:main/eer/all/pw|.3f`, the control with the same weights on other samples
-# {result}`adversarial-reweighting:main/eer/all/shuffled|.3f`. The paper has 1.08 % after a baseline of 1.17 % that follows from its words.
+# {result}`adversarial-reweighting:main/eer/all/shuffled|.3f`.
 #
 # (adversarial-c2)=
 # **C2**, {verdict}`adversarial-reweighting:C2`. Gap between the sexes: baseline {result}`adversarial-reweighting:main/gap/sex/baseline|.3f`, PW
@@ -577,8 +577,7 @@ chapter.table(
 # - **Attributes.** Sex and age group; nationality is replaced by the four cells of the two.
 # - **Equations.** Ours, from the abstract's words: in particular where the weights of impostor pairs enter, and that both kinds of pairs have mean weight 1.
 # - **Trials.** All pairs within a group, in place of VoxCeleb's list, which mixes groups.
-# - What was easy: the adversary is one linear layer. What was hard: small gaps over few speakers. Two encoders that differ in nothing but the start
-#   differ more than the paper's effect.
+# - What was easy: the adversary is one linear layer. What was hard: small gaps over few speakers.
 #
 # ## Adapt it
 #
@@ -710,8 +709,8 @@ level = material.imbalanced_sets(half, half, judged, seed=seed)
 # %% [markdown]
 # ## What did we learn?
 #
-# 1. A linear adversary that sees embeddings and no label can say where a verifier errs; whether weighing these samples more makes it err less there is
-#    another question, and the verdicts above answer it for our sizes.
+# 1. Two questions, not one: does an adversary that sees no label find where a verifier errs (C6), and does weighing these samples more make it err less
+#    there (C1, C2, C7)? The verdicts above answer them for our sizes.
 # 2. Deal the adversary's own weights to other samples before believing in a gain: that control has the same weights and none of the information.
 # 3. Weights with mean 2 are a larger learning rate. Divide by the mean, or compare with a baseline at twice the rate.
 # 4. Trials share speakers: count speakers, not trials, before any word about a gap between groups.

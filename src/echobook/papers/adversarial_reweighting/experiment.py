@@ -81,7 +81,7 @@ RIVALS = (
 )
 
 
-def changed(name: str, **values: float) -> Arm:
+def changed(name: str, **values: float | int) -> Arm:
     """PW with another value in the plan."""
     return Arm(name, softmax_loss, PW, lambda plan: replace(plan, **values))  # type: ignore[arg-type]
 
