@@ -49,7 +49,6 @@ from echobook.papers.adversarial_reweighting.method import (
     normalised,
     pairwise,
     sample_weights,
-    softmax_loss,
     softmax_losses,
 )
 from echobook.papers.adversarial_reweighting.model import SpeakerEncoder
@@ -115,10 +114,15 @@ plan = Plan(steps=steps, speakers=batch)
 
 # %%
 show_source(sample_weights)
+
+# %%
 show_source(pairwise)
+
+# %%
 show_source(normalised)
+
+# %%
 show_source(softmax_losses)
-show_source(softmax_loss)
 
 # %% [markdown]
 # **By hand.** The adversary's outputs $0.2$ and $0.6$ have mean $0.4$: weights $\tfrac12(1 + \tfrac12) = 0.75$ and $\tfrac12(1 + \tfrac32) = 1.25$. With
@@ -134,8 +138,12 @@ q, pairwise(q, q).positive, pairwise(q, q).negative
 # control `leaky` does that. Regions are found again now and then, from embeddings in evaluation mode, and keep their numbers.
 
 # %%
-show_source(Reweighting.step)
 show_source(Reweighting.ascend)
+
+# %%
+show_source(Reweighting.step)
+
+# %%
 show_source(find_regions)
 
 # %% [markdown]
@@ -265,12 +273,13 @@ curve = experiment.dev_curve(
     seed=seed,
     held_out=held_out,
 )
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Equal error rate on held-out training speakers against steps: a steep fall, then a flat, noisy line; a vertical line marks the number of steps used."}, "figure": {"caption": "Was it trained? The baseline on training speakers held out, this run. Dotted: the number of steps of all arms.", "name": "fig-adversarial-dev"}}
 chapter.record(
     "dev/at-chosen", curve[min(len(curve) - 1, steps // 25)]["EER"], unit="EER"
 )
 chapter.record("dev/at-start", curve[0]["EER"], unit="EER")
-
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Equal error rate on held-out training speakers against steps: a steep fall, then a flat, noisy line; a vertical line marks the number of steps used."}, "figure": {"caption": "Was it trained? The baseline on training speakers held out, this run. Dotted: the number of steps of all arms.", "name": "fig-adversarial-dev"}}
+chapter.count_parameters("encoder", SpeakerEncoder())
 with figure_style():
     figure, axes = plt.subplots(figsize=(6, 2.8))
     frame = pd.DataFrame(curve)
@@ -283,7 +292,6 @@ both_folds = (*experiment.MAIN, experiment.CONTROLS[0])
 runs = experiment.run_arms(voices, splits, both_folds, plan, seed=seed)
 runs["mel-means"] = experiment.mel_means(voices, splits)
 rates = {name: run.rates() for name, run in runs.items()}
-chapter.count_parameters("encoder", SpeakerEncoder())
 
 # %%
 one_fold = (*experiment.BINARY, experiment.CONTROLS[1], experiment.RIVALS[1])
