@@ -20,7 +20,7 @@
 # regions of the embedding space where the verifier does badly and makes them count more, while the verifier learns to
 # do better there. No group label is needed.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 from echobook.report.chapter import Chapter
 
 Chapter("adversarial-reweighting").verdict_box()
@@ -403,20 +403,20 @@ rows = [{"way": way, "standard error": error} for way, error in errors.items()]
 chapter.table(
     pd.DataFrame(rows),
     name="errors",
-    caption=f"Change of the EER by pw, this run; bootstrap 95 %: {low:.3f} to {high:.3f}.",
+    caption=f"Change of the EER by pw; bootstrap 95 %: {low:.3f} to {high:.3f}.",
     digits=4,
 )
 
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 chapter.forest_plot()
 
 
 # %% tags=["hide-input"]
 def said(metric, digits=3):
-    """A recorded mean with its interval over seeds, a dash where nothing is recorded."""
+    """A recorded mean with its interval over seeds, or a dash."""
     found = chapter.recorded(metric)
     if found is None:
         return "–"
@@ -526,7 +526,7 @@ rows = [
 chapter.table(
     pd.DataFrame(rows),
     name="one-threshold",
-    caption="Recorded rates of each group at everybody's threshold, trials within the group.",
+    caption="Recorded rates of each group at everybody's threshold.",
 )
 
 # %% [markdown]
@@ -552,7 +552,7 @@ rows = [
 chapter.table(
     pd.DataFrame(rows),
     name="ablations",
-    caption="Recorded on the first fold of each seed: EER and gaps, mean and 95 % interval over seeds.",
+    caption="Recorded on the first fold of each seed: mean and 95 % interval.",
 )
 
 # %% tags=["hide-input"]
@@ -563,7 +563,8 @@ rows = [
         **{
             head: said(f"{name}/{metric}/{arm}")
             for head, metric in (
-                ("all", "eer/all"), ("women", "eer/f"), ("men", "eer/m"), ("gap", "gap/sex"))
+                ("all", "eer/all"), ("women", "eer/f"),
+                ("men", "eer/m"), ("gap", "gap/sex"))
         },
     }
     for name in ("imbalanced", "even")
@@ -572,7 +573,7 @@ rows = [
 chapter.table(
     pd.DataFrame(rows),
     name="imbalanced",
-    caption="Recorded on synthetic voices: EER and gap, mean and 95 % interval over seeds.",
+    caption="Recorded on synthetic voices: EER and gap, mean and 95 % interval.",
 )
 
 # %% [markdown]
@@ -717,11 +718,10 @@ level = material.imbalanced_sets(half, half, judged, seed=seed)
 # %% [markdown]
 # ## What did we learn?
 #
-# 1. Two questions, not one: does an adversary that sees no label find where a verifier errs (C6), and does weighing these samples more make it err less
-#    there (C1, C2, C7)? The verdicts above answer them for our sizes.
-# 2. Deal the adversary's own weights to other samples before believing in a gain: that control has the same weights and none of the information.
-# 3. Weights with mean 2 are a larger learning rate. Divide by the mean, or compare with a baseline at twice the rate.
-# 4. Trials share speakers: count speakers, not trials, before any word about a gap between groups.
+# Whether an adversary without labels finds where a verifier errs (C6), and whether weighing these samples more makes it err less there (C1, C2, C7), are
+# two questions, and the verdicts answer them apart. The control to ask for deals the adversary's own weights to other samples: it
+# has the same weights and none of the information. Weights with mean 2 are a larger learning rate, to be divided by the mean or compared with a
+# baseline at twice the rate. Trials share speakers, so count speakers, not trials, before any word about a gap between groups.
 
 # %% tags=["hide-input"]
 chapter.finish()

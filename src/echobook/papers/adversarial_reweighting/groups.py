@@ -143,8 +143,11 @@ def rate_of(name: str) -> Measure:
     return lambda rates: np.asarray(rates[name])
 
 
-def contributions(value: float, without: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S"]:
-    """What each speaker contributes: numbers with mean `value` and the jackknife's spread."""
+def contributions(
+    value: float,
+    without: Float[np.ndarray, " S"],
+) -> Float[np.ndarray, " S"]:
+    """What each speaker contributes: mean `value`, and the jackknife's spread."""
     return value + (len(without) - 1) * (without.mean() - without)
 
 
