@@ -719,8 +719,10 @@ level = material.imbalanced_sets(half, half, judged, seed=seed)
 # ## What did we learn?
 #
 # Whether an adversary without labels finds where a verifier errs (C6), and whether weighing these samples more makes it err less there (C1, C2, C7), are
-# two questions, and the verdicts answer them apart. The control to ask for deals the adversary's own weights to other samples: it
-# has the same weights and none of the information. Weights with mean 2 are a larger learning rate, to be divided by the mean or compared with a
+# two questions, and the verdicts answer them apart. Here children weighed {result}`adversarial-reweighting:main/weight-ratio/age/pw|.2f` times as much as
+# adults, and everybody's EER was {result}`adversarial-reweighting:main/eer/all/baseline|.3f` without weights and
+# {result}`adversarial-reweighting:main/eer/all/pw|.3f` with them. The control to ask for deals the adversary's own weights to other samples: it
+# has the same weights and none of the information. Weights with mean two are a larger learning rate, to be divided by the mean or compared with a
 # baseline at twice the rate. Trials share speakers, so count speakers, not trials, before any word about a gap between groups.
 
 # %% tags=["hide-input"]
