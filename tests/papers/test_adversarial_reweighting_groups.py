@@ -134,3 +134,9 @@ def test_bootstrap_is_paired_and_near_the_jackknife() -> None:
     _, shares = groups.measured(GroupRates.over(folds), groups.rate_of("all"))
     # sixteen speakers and 200 draws: either error is good to about a third
     assert 0.5 < groups.jackknife_error(shares) / np.std(first, ddof=1) < 2
+
+
+def test_a_group_of_two_speakers_is_too_small_to_leave_one_out() -> None:
+    small = fold(8, list(range(8)))
+    with pytest.raises(ValueError, match="group 'f-adult', some speakers left out: .* too small"):
+        GroupRates.over([small])

@@ -80,7 +80,10 @@ class ScoredFold:
         """Equal error rate of one slice; `times` as in :meth:`rates`."""
         trials, a, b = self.trials(name)
         weights = None if times is None else np.where(a == b, times[a], times[a] * times[b])
-        return equal_error(trials.curve(weights)).rate
+        try:
+            return equal_error(trials.curve(weights)).rate
+        except ValueError as error:
+            raise ValueError(f"group {name!r}, some speakers left out: {error}; it is too small") from error
 
     def without_each(self, judged: Int[np.ndarray, " S"]) -> dict[str, Float[np.ndarray, " S"]]:
         """Rates without the trials of one speaker, for each of some; those of another fold change nothing."""
