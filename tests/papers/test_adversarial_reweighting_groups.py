@@ -138,5 +138,5 @@ def test_bootstrap_is_paired_and_near_the_jackknife() -> None:
 
 def test_a_group_of_two_speakers_is_too_small_to_leave_one_out() -> None:
     small = fold(8, list(range(8)))
-    with pytest.raises(ValueError, match="group 'f-adult', some speakers left out: .* too small"):
+    with pytest.raises(ValueError, match=r"group 'f-adult', some speakers left out: .* too small"):
         GroupRates.over([small])
