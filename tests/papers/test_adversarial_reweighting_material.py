@@ -96,7 +96,7 @@ def test_imbalanced_sets_share_voices_and_test() -> None:
 def test_noise_has_the_level_asked_for() -> None:
     audio = torch.sin(torch.arange(16000) / 5)
     rng = np.random.default_rng(0)
-    found = material.with_noise(audio, snr=10, rng=rng)
+    found = material.with_noise(audio, snr=10.0, rng=rng)
     assert float(found.abs().max()) == pytest.approx(0.5)
     scale = float((found @ audio) / (audio @ audio))
     noise = found / scale - audio
