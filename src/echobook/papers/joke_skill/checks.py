@@ -46,12 +46,16 @@ def by_loop(seed: int) -> int:
 
 
 def by_replay(study: Study) -> int:
-    """Labels of a simulated month that differ from those of each customer's times by themselves."""
+    """Labels of a simulated month that differ from those of each customer's requests by themselves.
+
+    The last request may have found no joke left; it counts as a request.
+    """
     history, wrong = study.stage.history, 0
     told = {name: study.labels[name] for name in LABELS}
     user, place = study.log.moments.user, study.log.moments.count
     for number in np.unique(user)[:200]:
         times = history.told_at[number, : history.count[number]]
+        times = np.append(times, history.now[number]) if history.now[number] > times[-1] else times
         rows = np.flatnonzero(user == number)
         for name, alone in zip(LABELS, implicit_labels(times), strict=True):
             wrong += int((told[name][rows] != alone[place[rows]]).sum())
