@@ -19,7 +19,7 @@
 # speak: a joke counts as good when the customer asks for another one within five minutes (*reuse*), or comes back between an hour and a
 # day later (*return*). A logistic regression with either label went online against a heuristic; deep models were compared offline.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 from echobook.report.chapter import Chapter
 
 Chapter("joke-skill").verdict_box()
@@ -197,10 +197,12 @@ chapter.table(pd.DataFrame(rows), name="worlds", caption=caption)
 # %% tags=["hide-input"]
 shown = [j for j in by_text.jokes.jokes if j.shown and len(j.text) < 110][:4]
 chapter.table(
-    pd.DataFrame([(j.text, j.category, j.kind) for j in shown], columns=["joke", "category", "kind"]),
+    pd.DataFrame(
+        [{"joke": j.text, "category": j.category, "kind": j.kind} for j in shown]
+    ),
     name="jokes",
     caption="Four jokes of the text world, all of them marked as safe.",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # The last quarter of the text world's jokes is told only in the test days: for them a model has nothing but the text.
@@ -387,13 +389,13 @@ for name, estimate in values.items():
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 chapter.forest_plot()
 
 
 # %% tags=["hide-input"]
 def said(metric, digits=3):
-    """A recorded mean with its interval over seeds, a dash where nothing is recorded."""
+    """A recorded mean with its interval over seeds, or a dash."""
     found = chapter.recorded(metric)
     if found is None:
         return "–"
@@ -405,7 +407,7 @@ readings = ("pooled", "customer", "choice", "top-1", "accuracy", "accuracy-tuned
 
 
 def offline_table(label):
-    """This run's measures of all models on one label, popularity first."""
+    """This run's measures of all models on one label."""
     names = [name for one, name in measured if one == label]
     rows = [
         {"model": name} | {r: measured[label, name][r] for r in readings}
@@ -420,7 +422,7 @@ def offline_table(label):
 chapter.table(
     offline_table("reuse"),
     name="offline-reuse",
-    caption="This run, five-minute reuse: measures on the test days, and the change against popularity as the paper prints it.",
+    caption="This run, five-minute reuse: and the change as the paper prints it.",
 )
 
 # %% tags=["hide-input"]
@@ -489,7 +491,7 @@ with figure_style():
 chapter.table(
     pd.DataFrame(text_found),
     name="texts",
-    caption="This run, text world: over all told jokes, and at a moment over known jokes and over jokes never told before.",
+    caption="This run, text world: all told jokes; known and new ones at a moment.",
 )
 
 # %% [markdown]
@@ -513,7 +515,7 @@ for name, arm in arms.items():
 chapter.table(
     pd.DataFrame(rows),
     name="online",
-    caption="Arms of the simulated test: this run, and recorded means with 95 % intervals over seeds.",
+    caption="Arms of the simulated test: this run, and recorded means with intervals.",
 )
 
 # %% [markdown]
@@ -817,11 +819,11 @@ round(pooled, 3), round(float(np.nanmean(auc)), 3)
 # %% [markdown]
 # ## What did we learn?
 #
-# 1. Ask of every ranking measure what a model without items would get: on reuse `who-and-when` has
-#    {result}`joke-skill:ratings/reuse/pooled/who-and-when|.3f` pooled and cannot choose a joke.
-# 2. Rank inside one customer's list of the moment; whatever is the same for the whole list must cancel.
-# 3. An implicit label is a hypothesis about behaviour. Where people ask again because a joke was bad, the model learns to tell bad ones, and its pooled AUC does not show it.
-# 4. Keep the probability of every choice: a log without it cannot be asked what another policy would have done.
+# - Ask of every ranking measure what a model without items would get: on reuse `who-and-when` has
+#   {result}`joke-skill:ratings/reuse/pooled/who-and-when|.3f` pooled and cannot choose a joke.
+# - Rank inside one customer's list of the moment, where whatever is the same for the whole list must cancel.
+# - An implicit label is a hypothesis about behaviour: where people ask again because a joke was bad, a model learns to tell bad ones.
+# - Keep the probability of every choice, for a log without it cannot be asked what another policy would have done.
 
 # %% tags=["hide-input"]
 chapter.finish()

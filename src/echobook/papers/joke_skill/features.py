@@ -27,6 +27,10 @@ PRIOR = 4.0  # past jokes that the overall rate counts for in a customer's own r
 POSITIONS, DEVICES = 6, 3
 EVENING = (18, 23)  # hours, the second left out
 
+Told = Int[np.ndarray, " N"]
+Weights = Float[np.ndarray, " F"]
+Scores = Float[np.ndarray, "N1 J1"]  # N or 1 moments, J or 1 jokes
+
 
 @dataclass(frozen=True)
 class Past:
@@ -46,8 +50,8 @@ class Past:
 class Block(Protocol):
     """Columns of a design, and how their weights score all jokes."""
 
-    def rows(self, past: Past, joke: Int[np.ndarray, " N"]) -> sparse.csr_matrix: ...
-    def scores(self, weights: Float[np.ndarray, " F"], past: Past) -> Float[np.ndarray, "N1 J1"]: ...
+    def rows(self, past: Past, joke: Told) -> sparse.csr_matrix: ...
+    def scores(self, weights: Weights, past: Past) -> Scores: ...
 
 
 def own_rate(moments: Moments, label: str) -> Float[np.ndarray, " N"]:
@@ -102,10 +106,10 @@ class Context:
             ]
         )
 
-    def rows(self, past: Past, joke: Int[np.ndarray, " N"]) -> sparse.csr_matrix:
+    def rows(self, past: Past, joke: Told) -> sparse.csr_matrix:
         return sparse.csr_matrix(self.dense(past.moments))
 
-    def scores(self, weights: Float[np.ndarray, " F"], past: Past) -> Float[np.ndarray, "N1 J1"]:
+    def scores(self, weights: Weights, past: Past) -> Scores:
         return (self.dense(past.moments) @ weights)[:, None]
 
 
@@ -124,41 +128,43 @@ class Customer(Context):
 class Identity:
     """One column a joke: its own log-odds, popularity as a feature."""
 
-    def rows(self, past: Past, joke: Int[np.ndarray, " N"]) -> sparse.csr_matrix:
+    def rows(self, past: Past, joke: Told) -> sparse.csr_matrix:
         count = len(joke)
         shape = (count, len(past.jokes))
         return sparse.csr_matrix((np.ones(count), joke, np.arange(count + 1)), shape=shape)
 
-    def scores(self, weights: Float[np.ndarray, " F"], past: Past) -> Float[np.ndarray, "N1 J1"]:
+    def scores(self, weights: Weights, past: Past) -> Scores:
         return weights[None, :]
 
 
 class Description:
     """What the text says: category, kind, length, text vector."""
 
-    def rows(self, past: Past, joke: Int[np.ndarray, " N"]) -> sparse.csr_matrix:
+    def rows(self, past: Past, joke: Told) -> sparse.csr_matrix:
         return sparse.csr_matrix(past.jokes.described[joke])
 
-    def scores(self, weights: Float[np.ndarray, " F"], past: Past) -> Float[np.ndarray, "N1 J1"]:
+    def scores(self, weights: Weights, past: Past) -> Scores:
         return (past.jokes.described @ weights)[None, :]
 
 
 @dataclass(frozen=True)
 class CrossIdentity:
-    """Each heard joke times the joke to be told: J x J columns, for jokes that were told often.
+    """Each heard joke times the joke to be told: J x J columns.
 
-    Values are multiplied by ``scale``, so these many columns are penalised 1 / scale^2 times as much.
+    Values are multiplied by ``scale``, so these many columns are penalised
+    1 / scale^2 times as much.
     """
 
     scale: float = 0.25
 
-    def rows(self, past: Past, joke: Int[np.ndarray, " N"]) -> sparse.csr_matrix:
+    def rows(self, past: Past, joke: Told) -> sparse.csr_matrix:
         heard, jokes = past.residuals, len(past.jokes)
-        columns = heard.indices * jokes + np.repeat(joke, np.diff(heard.indptr)).astype(np.int32)
-        values = self.scale * heard.data
-        return sparse.csr_matrix((values, columns, heard.indptr), shape=(len(joke), jokes * jokes))
+        told = np.repeat(joke, np.diff(heard.indptr)).astype(np.int32)
+        columns = heard.indices * jokes + told
+        entries = (self.scale * heard.data, columns, heard.indptr)
+        return sparse.csr_matrix(entries, shape=(len(joke), jokes * jokes))
 
-    def scores(self, weights: Float[np.ndarray, " F"], past: Past) -> Float[np.ndarray, "N1 J1"]:
+    def scores(self, weights: Weights, past: Past) -> Scores:
         jokes = len(past.jokes)
         return past.residuals @ (self.scale * weights).reshape(jokes, jokes)
 
@@ -173,14 +179,14 @@ class CrossGroup:
         group = past.jokes.groups[self.what]
         return past.residuals @ np.eye(int(group.max()) + 1)[group], group
 
-    def rows(self, past: Past, joke: Int[np.ndarray, " N"]) -> sparse.csr_matrix:
+    def rows(self, past: Past, joke: Told) -> sparse.csr_matrix:
         profile, group = self._profile(past)
         count, groups = profile.shape
         columns = np.arange(groups) * groups + group[joke][:, None]
         starts = np.arange(count + 1) * groups
         return sparse.csr_matrix((profile.ravel(), columns.ravel(), starts), shape=(count, groups**2))
 
-    def scores(self, weights: Float[np.ndarray, " F"], past: Past) -> Float[np.ndarray, "N1 J1"]:
+    def scores(self, weights: Weights, past: Past) -> Scores:
         profile, group = self._profile(past)
         groups = profile.shape[1]
         return (profile @ weights.reshape(groups, groups))[:, group]
@@ -189,11 +195,11 @@ class CrossGroup:
 class CrossText:
     """Residuals times text vectors of the heard jokes, times the vector of the joke to be told, entrywise."""
 
-    def rows(self, past: Past, joke: Int[np.ndarray, " N"]) -> sparse.csr_matrix:
+    def rows(self, past: Past, joke: Told) -> sparse.csr_matrix:
         vectors = past.jokes.vectors
         return sparse.csr_matrix((past.residuals @ vectors) * vectors[joke])
 
-    def scores(self, weights: Float[np.ndarray, " F"], past: Past) -> Float[np.ndarray, "N1 J1"]:
+    def scores(self, weights: Weights, past: Past) -> Scores:
         vectors = past.jokes.vectors
         return (past.residuals @ vectors * weights) @ vectors.T
 
@@ -213,11 +219,11 @@ class Similarity:
             found.append(_unit(heard @ past.jokes.vectors))
         return found
 
-    def rows(self, past: Past, joke: Int[np.ndarray, " N"]) -> sparse.csr_matrix:
+    def rows(self, past: Past, joke: Told) -> sparse.csr_matrix:
         ahead = _unit(past.jokes.vectors)[joke]
         return sparse.csr_matrix(np.column_stack([(mean * ahead).sum(axis=1) for mean in self._means(past)]))
 
-    def scores(self, weights: Float[np.ndarray, " F"], past: Past) -> Float[np.ndarray, "N1 J1"]:
+    def scores(self, weights: Weights, past: Past) -> Scores:
         good, bad = self._means(past)
         return (weights[0] * good + weights[1] * bad) @ _unit(past.jokes.vectors).T
 

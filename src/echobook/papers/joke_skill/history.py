@@ -106,14 +106,13 @@ class History:
         """A request of each of some different customers: settle what it settles.
 
         Raises:
-            ValueError: a request that is not after the customer's last; the customer is named.
+            ValueError: a request not after the customer's last; the customer is named.
         """
         late = times <= self.now[users]
         if late.any():
             user, time = users[late][0], times[late][0]
-            raise ValueError(
-                f"customer {user}: the clock goes backwards, from {self.now[user]} to {time} seconds"
-            )
+            way = f"from {self.now[user]} to {time} seconds"
+            raise ValueError(f"customer {user}: the clock goes backwards, {way}")
         self._settle(users, times)
         fresh = (times - self.now[users] > SESSION) | (self.count[users] == 0)
         self.position[users] = np.where(fresh, 0, self.position[users] + 1)

@@ -59,7 +59,7 @@ PAPER_WINDOWS = Windows()
 def implicit_labels(
     times: Int[np.ndarray, " N"], windows: Windows = PAPER_WINDOWS
 ) -> tuple[Bool[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
-    """Labels (reuse, return) of the jokes told to one customer at ``times``, seconds in increasing order.
+    """Labels (reuse, return) of the jokes told to one customer at increasing seconds.
 
     Raises:
         ValueError: the clock stands still or goes backwards; the row is named.
@@ -67,7 +67,8 @@ def implicit_labels(
     gaps = np.diff(times)
     if (gaps <= 0).any():
         row = int(np.argmax(gaps <= 0)) + 1
-        raise ValueError(f"row {row}: expected a time after {times[row - 1]}, got {times[row]}")
+        before, found = times[row - 1], times[row]
+        raise ValueError(f"row {row}: expected a time after {before}, got {found}")
     reuse, back = np.zeros(len(times), dtype=bool), np.zeros(len(times), dtype=bool)
     reuse[:-1] = gaps <= windows.reuse
     if windows.credit == "last":
@@ -120,7 +121,7 @@ def fit_logistic(
     steps: int = 200,
     tolerance: float = 1e-6,
 ) -> Logistic:
-    """Minimise the penalised loss of the module's text with L-BFGS; the intercept is not penalised.
+    """Minimise the penalised loss with L-BFGS; the intercept is not penalised.
 
     Args:
         penalty: lambda, > 0.
@@ -128,12 +129,12 @@ def fit_logistic(
         tolerance: on the largest entry of the mean loss's gradient.
 
     Raises:
-        ValueError: no rows, labels of another length, or a penalty that is not positive.
+        ValueError: no rows, labels of another length, a penalty that is not positive.
     """
     if features.shape[0] == 0 or features.shape[0] != len(labels) or not penalty > 0:
         raise ValueError(
-            f"expected as many labels as rows, and a penalty > 0; got {features.shape[0]} rows, "
-            f"{len(labels)} labels, penalty {penalty}"
+            "expected as many labels as rows, and a penalty > 0; got "
+            f"{features.shape[0]} rows, {len(labels)} labels, penalty {penalty}"
         )
     weight, sign = class_weights(labels, balanced=balanced), np.where(labels, 1.0, -1.0)
     transposed, count = features.T.tocsr(), len(labels)
@@ -141,7 +142,8 @@ def fit_logistic(
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
         margin = sign * (features @ theta[:-1] + theta[-1])
         pull = -weight * sign * expit(-margin)
-        value = weight @ np.logaddexp(0, -margin) + penalty / 2 * theta[:-1] @ theta[:-1]
+        value = weight @ np.logaddexp(0, -margin)
+        value += penalty / 2 * theta[:-1] @ theta[:-1]
         slope = np.append(transposed @ pull + penalty * theta[:-1], pull.sum())
         return float(value) / count, slope / count
 

@@ -107,10 +107,16 @@ class HistoryAttention(nn.Module):
         self.query = nn.Linear(features, features, bias=False)
         self.nobody = nn.Parameter(torch.zeros(1, 1, features))
 
-    def forward(self, candidate: Float[Tensor, "B D"], past: "Recent") -> Float[Tensor, "B D"]:
+    def forward(
+        self,
+        candidate: Float[Tensor, "B D"],
+        past: "Recent",
+    ) -> Float[Tensor, "B D"]:
         steps = past.vectors + self.outcomes(past.outcome) + self.ages(past.age)
-        steps = torch.cat([self.nobody.expand(len(steps), -1, -1), steps], dim=1)  # (B, M + 1, D)
-        weight = torch.einsum("bd,bmd->bm", self.query(candidate), steps) / steps.shape[-1] ** 0.5
+        nobody = self.nobody.expand(len(steps), -1, -1)
+        steps = torch.cat([nobody, steps], dim=1)  # (B, M + 1, D)
+        weight = torch.einsum("bd,bmd->bm", self.query(candidate), steps)
+        weight = weight / steps.shape[-1] ** 0.5
         known = functional.pad(past.there, (1, 0), value=True)
         weight = weight.masked_fill(~known, float("-inf")).softmax(dim=1)
         return torch.einsum("bm,bmd->bd", weight, steps)
@@ -170,7 +176,12 @@ class JokeRanker(nn.Module):
         self.category = nn.Linear(features, categories)
         self.kind = nn.Linear(features, kinds)
 
-    def score(self, jokes: Float[Tensor, "J D"], rows: Rows, joke: Int[Tensor, " B"]) -> Float[Tensor, "B 2"]:
+    def score(
+        self,
+        jokes: Float[Tensor, "J D"],
+        rows: Rows,
+        joke: Int[Tensor, " B"],
+    ) -> Float[Tensor, "B 2"]:
         """Log-odds (reuse, return) of telling ``joke``, given the vectors of all jokes."""
         candidate = jokes[joke]
         past = Recent(jokes[rows.recent], rows.outcome, rows.age, rows.there)
@@ -207,9 +218,13 @@ class Tasks:
 
 
 def label_loss(
-    logits: Float[Tensor, " B"], labels: Float[Tensor, " B"], *, positive: float, gamma: float
+    logits: Float[Tensor, " B"],
+    labels: Float[Tensor, " B"],
+    *,
+    positive: float,
+    gamma: float,
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy with weight ``positive`` for the positives, and the focal factor."""
+    """Mean cross-entropy, positives weighed by ``positive``, with the focal factor."""
     weight = torch.where(labels > 0, positive, 1.0)
     loss = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     if gamma:

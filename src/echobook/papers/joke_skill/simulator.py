@@ -71,9 +71,10 @@ class Behaviour:
         cut: Bool[np.ndarray, "*N"] | bool,
     ) -> Float[np.ndarray, "*N"]:
         """Probability of asking again within five minutes; ``late``: 1 in the evening."""
-        taste = self.strength * (self.reuse_taste * liking - self.reuse_cut * np.asarray(cut))
-        rest = self.reuse_talk * talk - self.reuse_tired * position + self.reuse_evening * late
-        return expit(self.reuse_base + taste + rest)
+        taste = self.reuse_taste * liking - self.reuse_cut * np.asarray(cut)
+        mood = self.reuse_evening * late - self.reuse_tired * position
+        rest = self.reuse_base + self.reuse_talk * talk + mood
+        return expit(self.strength * taste + rest)
 
     def back(
         self, mean_liking: Float[np.ndarray, " N"], talk: Float[np.ndarray, " N"]
