@@ -9,7 +9,6 @@ Axes: U customers, N moments, L longest history.
 """
 
 from dataclasses import dataclass, fields
-from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -53,9 +52,9 @@ class Moments:
         """Past outcomes by a label's name."""
         return {"reuse": self.reuse, "back": self.back}[label]
 
-    def take(self, rows: np.ndarray) -> Self:
+    def take(self, rows: np.ndarray) -> "Moments":
         """Some of the moments."""
-        return type(self)(*(getattr(self, one.name)[rows] for one in fields(self)))
+        return Moments(*(getattr(self, one.name)[rows] for one in fields(self)))
 
 
 def join_moments(parts: list[Moments]) -> Moments:

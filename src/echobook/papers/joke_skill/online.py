@@ -35,7 +35,7 @@ class Arm:
     told: Int[np.ndarray, " U"]
     liking: Float[np.ndarray, " U"]
     cut: Float[np.ndarray, " U"]
-    days: float
+    days: int
     log: Log
 
     @property
@@ -64,7 +64,7 @@ def run_arm(study: Study, policy: Policy, *, seed: int, days: int = 14) -> Arm:
     return summed_up(log, study.world.liking, days)
 
 
-def summed_up(log: Log, liking: Float[np.ndarray, "U J"], days: float) -> Arm:
+def summed_up(log: Log, liking: Float[np.ndarray, "U J"], days: int) -> Arm:
     """Sums for each customer."""
     user, users = log.moments.user, len(liking)
     return Arm(
