@@ -115,7 +115,7 @@ def test_wrappers_are_taken_off(tmp_path: Path) -> None:
     [
         (pair(symbol("a"), number(3)), "x.rda: byte .*: a value of R's kind 3 is not read here"),
         (pair(symbol("a"), wrapped("mmap_real")), "a vector in the form mmap_real is not read here"),
-        (pair(symbol("a"), number(INTEGERS) + number(9)), "cut short at byte .*, 36 more were expected"),
+        (pair(symbol("a"), number(INTEGERS) + number(9)), "cut short at byte .*; 36 more were expected"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, body: bytes, message: str) -> None:

@@ -55,7 +55,6 @@ def test_what_a_group_shares_cancels() -> None:
 @pytest.mark.parametrize(
     ("scores", "positive", "groups", "message"),
     [
-        ([1.0], [True, False], [0, 0], "expected equal lengths, got 1, 2 and 2"),
         ([1.0, np.nan], [True, False], [0, 0], "row 1 is not finite"),
         ([1.0, 2.0], [True, False], [0, 1], "no group of 2 has positives and negatives"),
     ],

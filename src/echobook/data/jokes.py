@@ -112,7 +112,7 @@ def load_texts(jokeapi: Path, official: Path) -> tuple[list[Joke], list[DatasetU
 def _jokeapi(path: Path) -> list[Joke]:
     found = []
     for place, item in enumerate(_listed(path, read_json(path), "jokes")):
-        parts = [item.get(name) for name in ("joke", "setup", "delivery") if item.get(name)]
+        parts = [str(item[name]) for name in ("joke", "setup", "delivery") if item.get(name)]
         if not parts or not isinstance(item.get("category"), str) or not isinstance(item.get("flags"), dict):
             line = item_line(path, "jokes", place)
             raise MalformedRow(path, line, "a joke, or setup and delivery; category and flags", item)

@@ -27,7 +27,7 @@ from echobook.papers.joke_skill.model import (
 )
 from echobook.papers.joke_skill.online import Arm, run_arm
 from echobook.papers.joke_skill.policies import Greedy, Random, Scorer, oracle, rotation
-from echobook.papers.joke_skill.simulator import UNCONFOUNDED, Behaviour
+from echobook.papers.joke_skill.simulator import UNCONFOUNDED, Behaviour, Policy
 from echobook.papers.joke_skill.training import (
     Study,
     make_study,
@@ -191,7 +191,8 @@ def choose(
 def online_arms(study: Study, scorers: Mapping[str, Scorer], *, seed: int, days: int) -> dict[str, Arm]:
     """Arms of the A/B test: the rotation, random jokes, the ceiling, and greedy use of each scorer."""
     turn = rotation(len(study.world.jokes), len(study.world.liking), seed=seed)
-    policies = {"rotation": turn, "random": Random(), "oracle": oracle(study.world.liking)}
+    policies: dict[str, Policy] = {"rotation": turn, "random": Random()}
+    policies |= {"oracle": oracle(study.world.liking)}
     arms = {name: run_arm(study, policy, seed=seed, days=days) for name, policy in policies.items()}
     return arms | {
         name: run_arm(study, Greedy(scorer), seed=seed, days=days) for name, scorer in scorers.items()
@@ -204,7 +205,7 @@ def strength_row(world: World, strength: float, *, seed: int, days: int) -> dict
     fitted = regressions(study, "reuse", ["regression"])["regression"]
     choice = choose(study, fitted.scorer, study.sample(1000, seed=seed))
     turn = rotation(len(world.jokes), len(world.liking), seed=seed)
-    policies = {"rotation": turn, "regression": Greedy(fitted.scorer)}
+    policies: dict[str, Policy] = {"rotation": turn, "regression": Greedy(fitted.scorer)}
     arms = {name: run_arm(study, policy, seed=seed, days=days).means for name, policy in policies.items()}
     return {
         "strength": strength,
