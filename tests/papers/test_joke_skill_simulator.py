@@ -55,6 +55,8 @@ from echobook.papers.joke_skill.training import (
     MONTH,
     TEST_FROM,
     VALIDATION_FROM,
+    calibrate,
+    final_labels,
     make_study,
     train_regression,
 )
