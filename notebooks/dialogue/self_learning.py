@@ -375,6 +375,7 @@ if epochs:
 # %% tags=["hide-input"]
 MEASURES = {
     "win-loss-pairs": "wins per loss, rewrites",
+    "win-share": "share of wins, rewrites",
     "win-loss-traffic": "wins per loss, requests",
     "defect-cut-triggered": "defects removed, rewritten requests",
     "defect-cut": "defects removed, all",
@@ -503,7 +504,7 @@ for share in SHARES:
     for name in ("chain", "pairwise"):
         rule = variants[name]
         got = judged(guarded(mine(session_graph(mixed_counts, rule), rule)), asked)
-        for measure in ("win-loss-pairs", "win-loss-traffic"):
+        for measure in ("win-loss-pairs", "win-share", "win-loss-traffic"):
             metric = f"ambiguity/{measure}/{name}-{share}"
             chapter.record(metric, got[measure], unit="wins per loss", n=len(asked))
 
@@ -646,8 +647,9 @@ for part in PARTS:
         got, size = judged(table), {10: "small", 100: "large"}[part]
         right = max(1.0, got["put-right"])
         chapter.record(f"pooling/put-right/{size}", right, unit="requests")
-        ratio = got["win-loss-pairs"]
-        chapter.record(f"pooling/win-loss-pairs/{size}", ratio, unit="wins per loss")
+        for measure in ("win-share", "win-loss-pairs"):
+            value = got[measure]
+            chapter.record(f"pooling/{measure}/{size}", value, unit="ratio")
 
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels: share of defects put right against the share of the log that is mined."}, "figure": {"caption": "Defects put right against the share of the log that is mined.", "name": "fig-self-learning-sessions"}}
