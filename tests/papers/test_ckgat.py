@@ -20,8 +20,9 @@ from echobook.papers.ckgat.model import (
     SequenceStrength,
     collaborative_graph,
 )
-from echobook.papers.ckgat.rates import UNTUNED, best_setting, chosen
+from echobook.papers.ckgat.rates import DECAYS, RATES, SEEDS, UNTUNED, WEIGHTS, WITHOUT, best_setting, chosen
 from echobook.papers.ckgat.training import Budget, request_pool, train
+from echobook.papers.ckgat.trials import TRIALS
 
 SETTINGS = {"rate": 0.01, "decay": 0.01, "weight": 0.01}
 USE = DatasetUse("tiny", "1", "0" * 64, "CC0", {"train": 1}, "here")
@@ -377,6 +378,16 @@ def test_settings_follow_the_trials():
     assert chosen("there", "sgl", known=known) == chosen("there", "kgat", known=known) == UNTUNED
     with pytest.raises(ValueError, match="no trials to choose"):
         best_setting({})
+
+
+def test_every_model_has_as_many_trials_on_the_grid():
+    assert all(seed >= 1000 for seed in SEEDS), "tuning seeds are never recorded"
+    for world in TRIALS.values():
+        assert set(world) == {*experiment.BASELINES, "no-contrast", "ckgat"}
+        for model, tried in world.items():
+            seconds = WEIGHTS if model in WITHOUT else DECAYS
+            assert set(tried) == {(rate, second) for rate in RATES for second in seconds}
+            assert len(tried) == 8
 
 
 def test_a_relative_drop_by_hand():
