@@ -45,8 +45,8 @@ from echobook.papers.ckgat import checks, evaluation, experiment, material, worl
 from echobook.papers.ckgat.evaluation import judge, of_table
 from echobook.papers.ckgat.knowledge import Translations
 from echobook.papers.ckgat.model import BiInteraction, Contrast, SequenceStrength
+from echobook.papers.ckgat.rates import tuned
 from echobook.papers.ckgat.training import Budget
-from echobook.papers.ckgat.trials import TRIALS
 from echobook.report.figures import figure_style, palette
 from echobook.report.source import show_source
 from echobook.text.encoder import SentenceEncoder
@@ -214,7 +214,7 @@ def world_row(name, world):
         "world": name, "users": world.users, "items": world.items,
         "training pairs": len(world.user), "facts": len(world.head),
         "relations": len(world.relations), "requests": asked,
-        "to be found": int(world.wanted["test"].nnz), "tuned": name in TRIALS,
+        "to be found": int(world.wanted["test"].nnz), "tuned": tuned(name),
     }  # fmt: skip
 
 
