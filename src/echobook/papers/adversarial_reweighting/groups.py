@@ -29,6 +29,7 @@ from jaxtyping import Bool, Float, Int
 
 from echobook.metrics.verification import ErrorCurve, Trials, equal_error
 
+ROUNDING = 1e-12  # of cosines: the threshold may be one of the scores
 Speakers = Int[np.ndarray, " N"]
 Measure = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
@@ -97,7 +98,7 @@ class ScoredFold:
         curve = trials.curve()
         found = equal_error(curve)
         genuine = np.asarray(trials.genuine)
-        accepted = np.asarray(trials.scores) >= found.threshold
+        accepted = np.asarray(trials.scores) >= found.threshold - ROUNDING
         frr = _left_out(a, b, genuine, ~accepted, size, name)
         far = _left_out(a, b, ~genuine, accepted, size, name)
         of_frr = frr_share(curve, found.rate)
