@@ -33,6 +33,7 @@ PERMISSIONS_OF = {
     "fb_multilingual_en": ("unclear", "unclear"),  # upstream licence is not in the repository
     "fbai_deep_bias": ("yes", "yes"),  # MIT; the transcripts are LibriSpeech's, CC BY 4.0
     "fsdd": ("yes", "yes"),  # CC BY-SA 4.0
+    "molweni-dp": ("yes", "yes"),  # Apache-2.0
     "name_databases": ("unclear", "unclear"),  # Unlicense; lists collected from web sites, terms not stated
     "hackernews": ("unclear", "unclear"),  # no licence of the posts in either repository
     "nlu_eval_hwu64": ("yes", "yes"),  # CC BY 4.0
@@ -42,6 +43,7 @@ PERMISSIONS_OF = {
     "squad_nqg": ("unclear", "unclear"),  # licence of the text not in the repository
     "stackoverflow20": ("unclear", "unclear"),  # MIT repository; titles by their writers, CC BY-SA upstream
     "trecqa": ("no", "no"),  # newswire; no licence of the data
+    "ubuntu-irc": ("yes", "yes"),  # CC BY 4.0
     "wikiqa": ("no", "no"),  # Microsoft Research Data License: research and technology development only
 }
 
