@@ -16,7 +16,7 @@ Scores follow Kummerfeld et al. (2019), whose evaluation scripts define them for
 All scores are shares in [0, 1]. Letters: N messages, E links, K conversations; M = N, refused otherwise.
 Time: ancestors O(N E) in numpy rows; clusters O(N + E); VI and exact match O(N); 1-1 O(K^3)."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -130,10 +130,10 @@ def _by_first(labels: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
     return rank[inverse.reshape(-1)]
 
 
-def link_scores(gold: Collection[Link], predicted: Collection[Link]) -> Scores:
+def link_scores(gold: Collection[Hashable], predicted: Collection[Hashable]) -> Scores:
     """Precision, recall and F1 of links (message, parent); self-links are links.
 
-    Links may carry further fields in front (a channel's number): they are compared whole.
+    Links may be marked further (by a channel's number): they are compared whole.
     """
     true, found = set(gold), set(predicted)
     return _scores(len(true & found), len(true), len(found))

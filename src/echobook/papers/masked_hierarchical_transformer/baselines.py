@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from echobook.papers.masked_hierarchical_transformer.batches import Batch
-from echobook.papers.masked_hierarchical_transformer.features import mentions
+from echobook.papers.masked_hierarchical_transformer.features import core, mentions
 from echobook.papers.masked_hierarchical_transformer.material import Conversation
 from echobook.papers.masked_hierarchical_transformer.model import Draw
 
@@ -74,20 +74,15 @@ def address_rule(conversation: Conversation) -> list[int]:
     """
     if not conversation.speakers:
         raise ValueError(f"{conversation.name}: the address rule needs speakers, and none are known")
-    speakers = conversation.speakers
-    names = frozenset(name for speaker in speakers for name in (speaker, speaker.strip("_|`^[]-")))
-    said = [mentions(text, names & _long(names)) for text in conversation.texts]
+    speakers = [core(name) for name in conversation.speakers]
+    names = frozenset(name for name in speakers if len(name) > 2)
+    said = [mentions(text, names) for text in conversation.texts]
     return [_addressed(speakers, said, target) for target in conversation.targets]
-
-
-def _long(names: frozenset[str]) -> frozenset[str]:
-    return frozenset(name for name in names if len(name) > 2)
 
 
 def _addressed(speakers: Sequence[str], said: Sequence[set[str]], target: int) -> int:
     for earlier in range(target - 1, -1, -1):
-        spoken = speakers[earlier]
-        if spoken != speakers[target] and {spoken, spoken.strip("_|`^[]-")} & said[target]:
+        if speakers[earlier] != speakers[target] and speakers[earlier] in said[target]:
             return earlier
     for earlier in range(target - 1, max(-1, target - 1 - LOOK_BACK), -1):
         if speakers[earlier] == speakers[target] or speakers[target] in said[earlier]:

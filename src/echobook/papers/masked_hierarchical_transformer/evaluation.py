@@ -132,7 +132,7 @@ def score_channels(channels: Sequence[Channel], pool: Pool, choices: Choices) ->
         offset += len(channel.messages)
     sides = [np.array(side, dtype=np.int64) for side in labels]
     return ChannelScores(
-        link_scores(gold, found),  # type: ignore[arg-type]
+        link_scores(gold, found),
         scaled_vi(*sides),
         one_to_one(*sides),
         exact_match(*sides),

@@ -19,10 +19,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from echobook.data.irc import Channel
+from echobook.data.types import DatasetUse
 from echobook.papers.masked_hierarchical_transformer.baselines import (
     Everything,
     FeatureScorer,
@@ -32,6 +33,7 @@ from echobook.papers.masked_hierarchical_transformer.baselines import (
 )
 from echobook.papers.masked_hierarchical_transformer.batches import Batch
 from echobook.papers.masked_hierarchical_transformer.evaluation import (
+    Hits,
     choose,
     choose_in_turn,
     hits,
@@ -53,6 +55,7 @@ from echobook.papers.masked_hierarchical_transformer.stages import (
     numbered,
 )
 from echobook.papers.masked_hierarchical_transformer.training import (
+    FixedMasks,
     Order,
     Plan,
     Scorer,
@@ -174,20 +177,38 @@ class Parents:
     Attributes:
         right, in_turn: 0 or 1 for each target, with the history that is true, or predicted so far.
         groups: number of each target's thread.
-        whole: 0 or 1 for each thread: every parent right. The same by both histories.
+        whole: 0 or 1 for each thread: every parent right.
+        whole_differs: threads for which that is not the same by both histories; it has to be 0.
     """
 
     right: Float[np.ndarray, " Q"]
     in_turn: Float[np.ndarray, " Q"]
-    groups: np.ndarray
+    groups: Int[np.ndarray, " Q"]
     whole: Float[np.ndarray, " K"]
+    whole_differs: float = 0.0
+
+
+def parents_of(true: Hits, turn: Hits | None = None) -> Parents:
+    """Join what was found by both histories; a rule that reads none has one."""
+    turn = turn or true
+    differs = float(np.abs(true.whole - turn.whole).sum())
+    return Parents(true.right, turn.right, true.groups, true.whole, differs)
 
 
 def score_threads(scorer: Scorer, pool: Pool) -> Parents:
     """Score an arm on threads."""
     true = hits(pool, choose(scorer, pool, self_link=False))
-    turn = hits(pool, choose_in_turn(scorer, pool, self_link=False))
-    return Parents(true.right, turn.right, true.groups, true.whole)
+    return parents_of(true, hits(pool, choose_in_turn(scorer, pool, self_link=False)))
+
+
+def with_reading(scorer: Scorer, reading: Reading, seed: int) -> Scorer:
+    """The same trained model, whose candidates read something else."""
+    return replace(scorer, masks=FixedMasks(reading, seed))
+
+
+def renamed(use: DatasetUse, name: str) -> DatasetUse:
+    """A data set's use under another name: one of several parts."""
+    return replace(use, name=name)
 
 
 StageName = Literal["frozen", "two-stage", "one-stage"]

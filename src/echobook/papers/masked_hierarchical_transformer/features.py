@@ -42,29 +42,24 @@ def bins(values: Int[np.ndarray, "*S"], edges: Sequence[int]) -> Bool[np.ndarray
 
 
 def core(name: str) -> str:
-    """A name without punctuation at its ends, in lower case."""
-    return name.lower().strip(string.punctuation)
+    """A name in lower case, without punctuation at its ends unless it is nothing else."""
+    return name.lower().strip(string.punctuation) or name.lower()
 
 
 def channel_names(messages: Iterable[Message]) -> frozenset[str]:
-    """Names that count as mentions: of speakers and of lines ``x is now known as y``, whole and without
-    punctuation; not names of up to two letters, digits alone, or everyday words.
+    """Names that count as mentions: of speakers and of lines ``x is now known as y``, as :func:`core` has
+    them; not names of up to two letters, digits alone, or everyday words.
     """
     found: set[str] = set()
     for message in messages:
-        name = message.text.split()[-1:] if "is now known as" in message.text and message.system else []
-        for written in (message.speaker, *name):
-            found |= {written.lower(), core(written)}
+        renamed = message.system and "is now known as" in message.text
+        found |= {core(name) for name in (message.speaker, *message.text.split()[-1:] * renamed)}
     return frozenset(n for n in found if len(n) > 2 and not n.isdigit() and n not in EVERYDAY)
 
 
 def mentions(text: str, names: frozenset[str]) -> set[str]:
-    """Names in a text, each word also tried without punctuation at its end, then at its start."""
-    found = set()
-    for word in text.lower().split():
-        tried = (word, word.rstrip(string.punctuation), word.strip(string.punctuation))
-        found |= {next((form for form in tried if form in names), "")}
-    return found - {""}
+    """Names in a text; punctuation at the ends of a word does not count."""
+    return {word for word in map(core, text.split()) if word in names}
 
 
 @dataclass(frozen=True)
@@ -75,8 +70,8 @@ class Facts:
 
     @cached_property
     def speakers(self) -> list[str]:
-        """Speakers in lower case."""
-        return [message.speaker.lower() for message in self.channel.messages]
+        """Speakers as :func:`core` has them."""
+        return [core(message.speaker) for message in self.channel.messages]
 
     @cached_property
     def mentioned(self) -> list[set[str]]:

@@ -1,19 +1,20 @@
 """Generated threads in which only an ancestor tells two candidates apart, as often as a knob says.
 
-A thread begins with a root, from which *branches* grow. The first message of a branch names its topic and a
-property; every later one names the property of the message that it answers and a new one:
+A thread begins with a root, from which *branches* grow. The first message of a branch names its topic and
+brings up two properties; every later one names a property that nobody has answered yet and brings up two
+new ones:
 
-    mixer crackles                opens the branch of the topic "mixer"
-    crackles volume               answers it, as it says "crackles", and brings up "volume"
-    volume cable                  answers that one
+    mixer crackles hums           opens the branch of the topic "mixer"
+    crackles volume cable         answers it, as it says "crackles"
+    volume knob rust              answers that one
 
-A message can be *ambiguous*: another branch has brought up its parent's property as well, so that its words
-fit two candidates equally. It then repeats the topic, which neither candidate says: only an ancestor of the
-right one does.
+A message can be *ambiguous*: another branch has brought up the property that it names as well, so that its
+words fit two candidates equally. It then repeats the topic, which neither candidate says: only an ancestor
+of the right one does.
 
-    lamp flickers                 opens another branch
-    flickers volume               brings up "volume" there
-    volume cable mixer            which of the two does it answer?
+    lamp flickers dims            opens another branch
+    flickers cable switch         brings up "cable" there
+    cable plug wall mixer         which of the two does it answer?
 
 With probability ``ambiguity`` a message is ambiguous. At 0, the control, the words of the parent are always
 enough and reading ancestors can bring nothing. Every thread deals the words anew, so that no word means
@@ -40,7 +41,7 @@ from echobook.papers.masked_hierarchical_transformer.material import (
 
 VERSION = "1"
 FILLERS = ("well", "so", "ok", "then", "right", "now")
-SYLLABLES = ("ba", "do", "fi", "gu", "ka", "le", "mo", "nu", "pi", "ro", "sa", "te", "vu", "wi", "za", "he")
+SYLLABLES = ("ba", "do", "fi", "gu", "ka", "le", "mo", "nu", "pi", "ro", "sa", "ty", "vu", "wi", "za", "he")
 SPLITS = ("train", "validation", "test")
 
 
@@ -61,7 +62,7 @@ class ThreadWorld:
     threads: int = 400
     messages: int = 12
     branches: int = 2
-    words: int = 60
+    words: int = 48
     chain: float = 0.5
 
     def __post_init__(self) -> None:
@@ -120,14 +121,13 @@ def generated_pools(world: ThreadWorld, *, seed: int) -> tuple[dict[str, Pool], 
 
 @dataclass
 class Said:
-    """A message of a branch under construction: its number, the property that it brings up, and whether it
-    says its topic or shares its property with another branch.
+    """A message of a branch under construction: its number, the properties that it brought up and nobody has
+    answered, and whether it says its topic.
     """
 
     message: int
-    brings: str
+    open: list[str]
     topical: bool
-    shared: bool = False
 
 
 class Growing:
@@ -138,39 +138,43 @@ class Growing:
         self.fresh = itertools.cycle(words[place] for place in rng.permutation(len(words)))
         self.texts, self.parents = [f"hello {self.filler()}"], [(0,)]
         self.topics = [next(self.fresh) for _ in range(world.branches)]
-        self.branches = [[self.say(0, topic, next(self.fresh))] for topic in self.topics]
+        self.branches = [[self.say(0, topic, self.two())] for topic in self.topics]
 
     def filler(self) -> str:
         return FILLERS[int(self.rng.integers(len(FILLERS)))]
 
-    def say(self, parent: int, names: str, brings: str, topic: str = "") -> Said:
+    def two(self) -> list[str]:
+        return [next(self.fresh), next(self.fresh)]
+
+    def say(self, parent: int, names: str, brings: list[str], topic: str = "") -> Said:
         """Append a message that answers ``parent``."""
         self.parents.append((parent,))
-        self.texts.append(" ".join(part for part in (names, brings, topic, self.filler()) if part))
-        return Said(len(self.texts) - 1, brings, bool(topic) or names in self.topics)
+        self.texts.append(" ".join(part for part in (names, *brings, topic, self.filler()) if part))
+        return Said(len(self.texts) - 1, brings.copy(), bool(topic) or names in self.topics)
 
-    def reply(self, number: int, brings: str) -> Said:
-        """Answer a message of a branch whose property is its own."""
-        free = [one for one in self.branches[number] if not one.shared]
-        last = self.rng.random() < self.world.chain
-        one = free[-1] if last else free[int(self.rng.integers(len(free)))]
-        self.branches[number].append(self.say(one.message, one.brings, brings))
+    def choose(self, said: list[Said]) -> Said:
+        """The last message or any, as the world's chain says."""
+        return said[-1] if self.rng.random() < self.world.chain else said[int(self.rng.integers(len(said)))]
+
+    def reply(self, number: int, brings: list[str]) -> Said:
+        """Answer a message of a branch."""
+        one = self.choose([one for one in self.branches[number] if one.open])
+        self.branches[number].append(self.say(one.message, one.open.pop(0), brings))
         return self.branches[number][-1]
 
     def grow(self) -> None:
         """Add a reply in some branch; an ambiguous one together with the message that makes it so."""
         number = int(self.rng.integers(len(self.branches)))
-        plain = [one for one in self.branches[number] if not (one.topical or one.shared)]
+        plain = [one for one in self.branches[number] if one.open and not one.topical]
         room = len(self.texts) + 2 <= self.world.messages and len(self.branches) > 1
         if not (room and plain and self.rng.random() < self.world.ambiguity):
-            self.reply(number, next(self.fresh))
+            self.reply(number, self.two())
             return
-        one = plain[-1] if self.rng.random() < self.world.chain else plain[int(self.rng.integers(len(plain)))]
+        one = self.choose(plain)
+        shared = one.open.pop(0)
         other = (number + 1 + int(self.rng.integers(len(self.branches) - 1))) % len(self.branches)
-        twin = self.reply(other, one.brings)
-        one.shared = twin.shared = True
-        said = self.say(one.message, one.brings, next(self.fresh), self.topics[number])
-        self.branches[number].append(said)
+        self.reply(other, [shared, next(self.fresh)]).open.remove(shared)
+        self.branches[number].append(self.say(one.message, shared, self.two(), self.topics[number]))
 
 
 def thread(world: ThreadWorld, words: Sequence[str], rng: np.random.Generator, name: str) -> Conversation:

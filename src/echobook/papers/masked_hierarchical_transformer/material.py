@@ -16,7 +16,12 @@ from jaxtyping import Float, Int
 from echobook.data.irc import Channel
 from echobook.data.molweni import Dialogue
 from echobook.dialogue.threads import ancestor_steps, clusters
-from echobook.papers.masked_hierarchical_transformer.features import channel_names, mentions, pair_features
+from echobook.papers.masked_hierarchical_transformer.features import (
+    channel_names,
+    core,
+    mentions,
+    pair_features,
+)
 
 WINDOW = 32
 LONGEST, SHORTEST = 20, 3  # messages of a thread
@@ -118,7 +123,7 @@ def channel_conversation(channel: Channel, *, window: int = WINDOW, features: bo
         candidates = np.array(lines)[np.maximum(0, wide)]
         found = pair_features(channel, np.array(lines)[list(targets)], candidates).astype(np.float16)
     texts = tuple(channel.messages[line].text for line in lines)
-    speakers = tuple(channel.messages[line].speaker.lower() for line in lines)
+    speakers = tuple(core(channel.messages[line].speaker) for line in lines)
     return Conversation(channel.name, texts, parents, targets, starts, tuple(lines), found, speakers)
 
 
@@ -167,7 +172,7 @@ def _thread(channel: Channel, lines: list[int], names: frozenset[str]) -> Conver
 
 def dialogue_thread(dialogue: Dialogue) -> Conversation:
     """A dialogue of Molweni without the names of its speakers; a turn without a relation is no target."""
-    names = frozenset(name.lower() for name in dialogue.speakers if len(name) > 2)
+    names = frozenset(core(name) for name in dialogue.speakers if len(name) > 2)
     texts = [without_names(text, names) for text in dialogue.texts]
     whole = thread_conversation(dialogue.id, texts, dialogue.parents)
     targets = tuple(turn for turn in whole.targets if dialogue.parents[turn])

@@ -32,6 +32,8 @@ from torch import Tensor, nn
 
 from echobook.papers.masked_hierarchical_transformer.batches import Batch
 
+Steps = Int[np.ndarray, "N N"]  # up to each ancestor, 0 elsewhere
+States = Float[Tensor, "B L W"]
 Draw = Callable[[], np.random.Generator]  # a generator, made only where one is needed
 FARTHEST = 64  # larger distances to the target share an embedding
 
@@ -52,17 +54,17 @@ class Reading(Protocol):
 
 @dataclass(frozen=True)
 class Ancestors:
-    """The paper's: all ancestors, or those of at most ``depth`` steps (0: none, a pairwise model)."""
+    """The paper's: all ancestors, or those of at most ``depth`` steps (0: none)."""
 
     depth: int | None = None
     target_reads: bool = False
 
-    def __call__(self, steps: Int[np.ndarray, "N N"], draw: Draw) -> Bool[np.ndarray, "N N"]:
+    def __call__(self, steps: Steps, draw: Draw) -> Bool[np.ndarray, "N N"]:
         deepest = steps.max(initial=0) if self.depth is None else self.depth
         return (steps > 0) & (steps <= deepest)
 
 
-def reading_mask(reading: Reading, steps: Int[np.ndarray, "N N"], draw: Draw) -> np.ndarray:
+def reading_mask(reading: Reading, steps: Steps, draw: Draw) -> np.ndarray:
     """The whole mask of N candidates and the target behind them, (N + 1, N + 1)."""
     count = len(steps)
     mask = np.eye(count + 1, dtype=bool)
@@ -89,10 +91,11 @@ class MaskedLayer(nn.Module):
         x = x + self.attend(self.norm_attention(x), mask)
         return x + self.second(nn.functional.gelu(self.first(self.norm_feed(x))))
 
-    def attend(self, x: Float[Tensor, "B L W"], mask: Bool[Tensor, "B L L"]) -> Float[Tensor, "B L W"]:
+    def attend(self, x: States, mask: Bool[Tensor, "B L L"]) -> States:
         """Masked attention of all heads; every row must read something (its own column)."""
         size, length, width = x.shape
-        parts = self.query_key_value(x).view(size, length, 3, self.heads, width // self.heads)
+        shape = (size, length, 3, self.heads, width // self.heads)
+        parts = self.query_key_value(x).view(shape)
         query, key, value = parts.permute(2, 0, 3, 1, 4)  # (B, H, L, W / H) each
         scores = query @ key.transpose(-1, -2) / (width // self.heads) ** 0.5
         read = scores.masked_fill(~mask[:, None], float("-inf")).softmax(-1) @ value
@@ -154,9 +157,9 @@ class Responder(nn.Module):
 
 
 def ranking_loss(logits: Float[Tensor, "B L"], batch: Batch) -> Float[Tensor, ""]:
-    """Cross-entropy of a softmax over the candidates; several true parents share the mass.
+    """Cross-entropy of a softmax over the candidates; several parents share the mass.
 
-    The target itself is no candidate. Rows without a true parent among the candidates must not be there.
+    The target itself is no candidate. Every row needs a true parent among them.
     """
     allowed = batch.real.clone()
     allowed[:, -1] = False
