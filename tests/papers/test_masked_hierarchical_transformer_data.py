@@ -207,10 +207,10 @@ def test_tuning_batches_hold_whole_conversations() -> None:
     four = ((0,),) * 4
     threads = [Conversation(str(n), ("x",) * 4, four, (1, 2, 3), (0, 0, 0), (0, 1, 2, 3)) for n in range(5)]
     pool = Pool(tuple(threads), np.zeros((20, 3), dtype=np.float32))
-    batches = by_conversation(pool.cases, np.ones(15), 6, 0, 0)
+    batches = by_conversation(pool.cases, np.ones(15, dtype=np.int64), 6, 0, 0)
     assert sorted(case for batch in batches for case in batch) == sorted(pool.cases)
     assert [len(batch) for batch in batches] == [6, 6, 3]
-    assert by_conversation(pool.cases, np.ones(15), 6, 0, 1) != batches
+    assert by_conversation(pool.cases, np.ones(15, dtype=np.int64), 6, 0, 1) != batches
     assert numbered(pool, 7).vectors[:, 0].tolist() == list(range(7, 27))
 
 
