@@ -233,13 +233,13 @@ def encode(texts: list[str]) -> np.ndarray:
 
 
 def test_one_call_links_a_chat(tmp_path: Path) -> None:
-    annotated = write(tmp_path / "a.csv", chat(40))
-    plain = write(tmp_path / "b.csv", [row.rpartition(",")[0] for row in chat(12)], "id,time,speaker,text")
-    found = link_csv(plain, annotated=annotated, encode=encode, epochs=8)
+    annotated = write(tmp_path / "a.csv", chat(60))
+    plain = write(tmp_path / "b.csv", [row.rpartition(",")[0] for row in chat(30)], "id,time,speaker,text")
+    found = link_csv(plain, annotated=annotated, encode=encode)
     assert found.links.columns.tolist() == ["id", "speaker", "text", "answers"]
-    assert found.links["id"].tolist() == [f"m{n}" for n in range(12)]
-    later = found.links.iloc[4:]
-    assert (later["answers"] == [f"m{n - 2}" for n in range(4, 12)]).mean() > 0.8
+    assert found.links["id"].tolist() == [f"m{n}" for n in range(30)]
+    later = found.links.iloc[10:]
+    assert (later["answers"] == [f"m{n - 2}" for n in range(10, 30)]).mean() > 0.8
     assert found.dev > 0.8
     assert 1 <= found.conversations <= 4
 

@@ -344,7 +344,7 @@ def test_the_rate_rises_and_falls() -> None:
 
 
 def test_generated_threads_are_what_they_say() -> None:
-    world = ThreadWorld(ambiguity=1.0, threads=40, messages=12)
+    world = ThreadWorld(ambiguity=1.0, threads=40, messages=12, words=48)
     pools, use = generated_pools(world, seed=1)
     again, _ = generated_pools(world, seed=1)
     assert pools["test"].conversations == again["test"].conversations
@@ -371,6 +371,8 @@ def test_worlds_and_words_are_checked() -> None:
     with pytest.raises(ValueError, match="probabilities"):
         ThreadWorld(ambiguity=1.5)
     with pytest.raises(ValueError, match="branches"):
-        ThreadWorld(branches=11, messages=12)
-    with pytest.raises(ValueError, match="'stranger' is not one of the 55 words"):
+        ThreadWorld(branches=11, messages=12, words=60)
+    with pytest.raises(ValueError, match="words: expected 16 to 256, got 15"):
+        ThreadWorld(words=15)
+    with pytest.raises(ValueError, match="'stranger' is not one of the 27 words"):
         encode_words(["hello stranger"], vocabulary(ThreadWorld()))

@@ -97,9 +97,8 @@ def load_irc(split: str, *, files: int | None = None) -> tuple[list[Channel], Da
 
 def spread(names: Sequence[str], count: int) -> list[str]:
     """``count`` of the names, evenly spaced, first and last included."""
-    last = len(names) - 1
-    places = sorted({round(place * last / max(1, count - 1)) for place in range(min(count, len(names)))})
-    return [names[place] for place in places]
+    count, last = min(count, len(names)), len(names) - 1
+    return [names[round(place * last / max(1, count - 1))] for place in range(count)]
 
 
 def read_channel(log: Path, annotation: Path, *, first: int = FIRST) -> Channel:

@@ -58,16 +58,19 @@ class ThreadWorld:
         chain: probability that a reply answers the last message of its branch; else any of the branch.
     """
 
-    ambiguity: float = 0.5
-    threads: int = 400
-    messages: int = 12
+    ambiguity: float = 0.7
+    threads: int = 200
+    messages: int = 8
     branches: int = 2
-    words: int = 48
-    chain: float = 0.5
+    words: int = 20
+    chain: float = 0.6
 
     def __post_init__(self) -> None:
         if not (0 <= self.ambiguity <= 1 and 0 <= self.chain <= 1):
             raise ValueError(f"expected probabilities in [0, 1], got {self.ambiguity} and {self.chain}")
+        needed = self.branches + 2 * (self.messages - 1)
+        if not needed <= self.words <= len(SYLLABLES) ** 2:
+            raise ValueError(f"words: expected {needed} to {len(SYLLABLES) ** 2}, got {self.words}")
         if self.threads < 4 or not 1 <= self.branches <= self.messages - 2:
             raise ValueError(
                 f"expected at least 4 threads and 1 to {self.messages - 2} branches, got {self.threads} and "
@@ -135,7 +138,7 @@ class Growing:
 
     def __init__(self, world: ThreadWorld, words: Sequence[str], rng: np.random.Generator) -> None:
         self.world, self.rng = world, rng
-        self.fresh = itertools.cycle(words[place] for place in rng.permutation(len(words)))
+        self.fresh = iter([words[place] for place in rng.permutation(len(words))])
         self.texts, self.parents = [f"hello {self.filler()}"], [(0,)]
         self.topics = [next(self.fresh) for _ in range(world.branches)]
         self.branches = [[self.say(0, topic, self.two())] for topic in self.topics]

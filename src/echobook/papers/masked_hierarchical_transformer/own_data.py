@@ -134,7 +134,7 @@ def _refuse_impossible(
 
 
 def link_csv(
-    path: Path, *, annotated: Path, encode: Encode | None = None, epochs: int = 10, seed: int = 0
+    path: Path, *, annotated: Path, encode: Encode | None = None, epochs: int = 20, seed: int = 0
 ) -> Linked:
     """Train on an annotated chat and link every message of another.
 
