@@ -233,7 +233,7 @@ def encode(texts: list[str]) -> np.ndarray:
 
 
 def test_one_call_links_a_chat(tmp_path: Path) -> None:
-    annotated = write(tmp_path / "a.csv", chat(60))
+    annotated = write(tmp_path / "a.csv", chat(120))
     plain = write(tmp_path / "b.csv", [row.rpartition(",")[0] for row in chat(30)], "id,time,speaker,text")
     found = link_csv(plain, annotated=annotated, encode=encode)
     assert found.links.columns.tolist() == ["id", "speaker", "text", "answers"]
