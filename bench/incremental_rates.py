@@ -7,6 +7,7 @@ python bench/incremental_rates.py trials FILE.json... # prints the text of trial
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,13 +23,13 @@ def world_users(world: str) -> Users:
     """Users of a world as the public (or, for topics, the default) profile has them."""
     if world == "hackernews":
         return material.real_users(material.post_pool(SentenceEncoder()))
-    pool = material.title_pool(SentenceEncoder()) if world == "reddit" else material.topic_pool(seed=SEED)
-    sizes = (
-        {"train_users": 200, "test_users": 200}
-        if world == "reddit"
-        else {"train_users": 150, "test_users": 100}
-    )
-    return material.simulated_users(pool, experiment.WORLDS["drift"], seed=SEED, **sizes).users
+    if world == "topics":
+        pool, sizes, steps = material.topic_pool(seed=SEED), {"train_users": 120, "test_users": 80}, 32
+    else:
+        pool = material.title_pool(SentenceEncoder())
+        sizes, steps = {"train_users": 200, "test_users": 200}, 40
+    kind = replace(experiment.WORLDS["drift"], interactions=steps)
+    return material.simulated_users(pool, kind, seed=SEED, **sizes).users
 
 
 def tune(world: str, path: Path) -> None:
@@ -41,9 +42,10 @@ def tune(world: str, path: Path) -> None:
                 continue
             started = time.process_time()
             model = experiment.build(
-                name, features=users.x.shape[-1], classes=users.classes, sizes=experiment.Sizes(), seed=SEED
+                name, features=users.features, classes=users.classes, sizes=experiment.Sizes(), seed=SEED
             )
-            fitted = fit(model, users, Plan(rate=rate), seed=SEED)
+            plan = Plan(rate=rate, epochs=6 if world == "topics" else 8)
+            fitted = fit(model, users, plan, seed=SEED)
             found[f"{name} {rate}"] = max(fitted.dev)
             seconds = time.process_time() - started
             print(world, name, rate, f"{seconds:.1f} s", [round(x, 4) for x in fitted.dev], flush=True)

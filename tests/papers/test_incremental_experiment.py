@@ -59,8 +59,8 @@ def test_real_histories_by_hand():
     assert users.split.tolist() == [[0, 0, 0, 1, 2], [0, 0, 2, -1, -1], [0, -1, -1, -1, -1]]
     assert users.frozen_at.tolist() == [3, 2, 1]
     assert users.y[1].tolist() == [1, 1, 1, 2, 2]
-    assert users.x[1, 2].tolist() == np.eye(10)[9].tolist()
-    assert users.x[2, 3].abs().max() == 0
+    assert users.x(torch.tensor([1]), 3)[0, 2].tolist() == np.eye(10)[9].tolist()
+    assert users.x(torch.tensor([2]), 4)[0, 3].abs().max() == 0
 
 
 def test_all_training_targets_come_before_all_test_targets():
@@ -119,7 +119,7 @@ def test_batches_hold_every_user_once_and_keep_to_the_size():
 
 def test_probabilities_stand_where_the_targets_are():
     users = simulated().users
-    model = build("incremental", features=users.x.shape[-1], classes=4, sizes=SMALL, seed=0)
+    model = build("incremental", features=users.features, classes=4, sizes=SMALL, seed=0)
     found = log_probabilities(model, users, "test", items=50)
     wanted = users.targets("test")
     assert torch.allclose(found[wanted].exp().sum(dim=-1), torch.ones(int(wanted.sum())), atol=1e-5)
@@ -139,11 +139,13 @@ def test_training_learns_who_writes():
         train_users=40,
         test_users=10,
     ).users
-    blind = dataclasses.replace(users, x=torch.from_numpy(rng.normal(size=users.x.shape).astype(np.float32)))
+    blind = dataclasses.replace(
+        users, vectors=torch.from_numpy(rng.normal(size=users.vectors.shape).astype(np.float32))
+    )
     plan = Plan(rate=1e-2, epochs=10, items=128)
     scores = {}
     for name in ("incremental", "text"):
-        model = build(name, features=blind.x.shape[-1], classes=2, sizes=SMALL, seed=0)
+        model = build(name, features=blind.features, classes=2, sizes=SMALL, seed=0)
         fitted = fit(model, blind, plan, seed=0)
         assert fitted.best == int(np.argmax(fitted.dev))
         assert len(fitted.loss) == 10
@@ -158,7 +160,7 @@ def test_training_repeats_and_leaves_the_global_generator_alone():
     users = simulated().users
     before, ends = torch.random.get_rng_state(), []
     for _ in range(2):
-        model = build("gru", features=users.x.shape[-1], classes=4, sizes=SMALL, seed=3)
+        model = build("gru", features=users.features, classes=4, sizes=SMALL, seed=3)
         ends.append(fit(model, users, Plan(epochs=2), seed=3))
     assert ends[0].dev == ends[1].dev
     assert ends[0].loss == ends[1].loss
@@ -167,18 +169,18 @@ def test_training_repeats_and_leaves_the_global_generator_alone():
 
 def test_without_epochs_the_untrained_model_is_kept():
     users = simulated().users
-    model = build("text", features=users.x.shape[-1], classes=4, sizes=SMALL, seed=0)
+    model = build("text", features=users.features, classes=4, sizes=SMALL, seed=0)
     fitted = fit(model, users, Plan(epochs=0), seed=0)
     assert (fitted.best, len(fitted.dev), fitted.loss) == (0, 1, [])
 
 
 def test_training_refuses_what_it_cannot_do():
     users = simulated().users
-    model = build("text", features=users.x.shape[-1], classes=4, sizes=SMALL, seed=0)
+    model = build("text", features=users.features, classes=4, sizes=SMALL, seed=0)
     nobody = dataclasses.replace(users, split=torch.where(users.split == 1, -1, users.split))
     with pytest.raises(ValueError, match="there is no dev target"):
         fit(model, nobody, Plan(epochs=1), seed=0)
-    broken = dataclasses.replace(users, x=users.x / 0)
+    broken = dataclasses.replace(users, vectors=users.vectors / 0)
     with pytest.raises(FloatingPointError, match="epoch 1: the training loss is nan"):
         fit(model, broken, Plan(epochs=1), seed=0)
     with pytest.raises(ValueError, match="rate > 0"):
@@ -214,9 +216,7 @@ def test_untrained_answers_by_hand():
 def test_the_oracle_beats_the_text():
     world = simulated(concentration=0.1)
     users = world.users
-    text = fit(
-        build("text", features=users.x.shape[-1], classes=4, sizes=SMALL, seed=0), users, Plan(), seed=0
-    )
+    text = fit(build("text", features=users.features, classes=4, sizes=SMALL, seed=0), users, Plan(), seed=0)
     logs = log_probabilities(text.model, users, "test").numpy()
     wanted = users.targets("test").numpy()
     best = oracle(users, "test", logs, world.theta)[wanted].mean()

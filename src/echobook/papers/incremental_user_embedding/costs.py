@@ -69,14 +69,14 @@ def _cpu_ms(call: Callable[[], object], repeats: int) -> float:
 
 
 def time_updates(
-    model: Personal, x: Tensor, labels: Sequence[int], marks: Sequence[int], *, around: int = 40
+    model: Personal, x: Tensor, labels: Sequence[int], marks: Sequence[int], *, around: int = 8
 ) -> list[Timed]:
     """Observe interactions one after the other; CPU time an interaction just after each mark.
 
     Args:
         x, labels: texts and labels that are gone through again and again.
         marks: numbers of interactions, increasing.
-        around: interactions that are timed after each mark; their median pair of blocks counts.
+        around: interactions that are timed after each mark; the median of five such spans counts.
     """
     profile, found = new_profile(model), []
     for mark in marks:

@@ -26,7 +26,7 @@ from echobook.papers.incremental_user_embedding.rates import chosen_rate
 from echobook.papers.incremental_user_embedding.training import Fitted, Plan, correct_answers, fit
 
 MAIN = ("text", "counts", "fading-counts", "last", "mean", "full", "ema", "gru", "incremental")
-UNLABELLED = ("incremental-unlabelled", "mean-unlabelled")
+UNLABELLED = ("incremental-unlabelled",)
 ABLATIONS = ("no-gate", "one-way", "one-slot", "one-layer", "long-blocks", "cut-at-one")
 # Simulated worlds: how often preferences change, and how much users differ.
 WORLDS: dict[str, HistoryWorld] = {
@@ -111,7 +111,7 @@ def _history(name: str, variant: str, classes: int, sizes: Sizes) -> History:
 
 def train_arm(name: str, users: Users, *, sizes: Sizes, plan: Plan, rates: str, seed: int) -> Fitted:
     """An arm trained at the rate tuned for it in the world ``rates``."""
-    model = build(name, features=users.x.shape[-1], classes=users.classes, sizes=sizes, seed=seed)
+    model = build(name, features=users.features, classes=users.classes, sizes=sizes, seed=seed)
     return fit(model, users, replace(plan, rate=chosen_rate(rates, name)), seed=seed)
 
 
@@ -132,27 +132,17 @@ def frozen_answers(fitted: Fitted, users: Users, split: str) -> Bool[np.ndarray,
     history = fitted.model.history
     if not isinstance(history, baselines.MeanOfAll):
         raise TypeError(f"expected an arm with MeanOfAll, got {type(history).__name__}")
-    found = np.zeros(tuple(users.y.shape), dtype=bool)
+    found = torch.zeros_like(users.y, dtype=torch.bool)
+    wanted, size = users.targets(split), int(users.size.max())
     try:
-        for user in torch.nonzero(users.targets(split).any(dim=1)).flatten().split(256):
-            part = replace(
-                users, x=users.x[user], y=users.y[user], size=users.size[user], split=users.split[user],
-                frozen_at=users.frozen_at[user], row=users.row[user.numpy()],
-            )  # fmt: skip
-            history.frozen_at = part.frozen_at
-            found[user.numpy()] = _at_once(fitted.model, part, split)
+        for group in torch.nonzero(wanted.any(dim=1)).flatten().split(256):
+            history.frozen_at = users.frozen_at[group]
+            with torch.no_grad():
+                answers = fitted.model.eval()(users.x(group, size), users.y[group, :size]).argmax(dim=-1)
+            found[group, :size] = answers == users.y[group, :size]
     finally:
         history.frozen_at = None
-    return found
-
-
-@torch.no_grad()
-def _at_once(model: Personal, users: Users, split: str) -> Bool[np.ndarray, "B S"]:
-    size = int(users.size.max())
-    answers = model.eval()(users.x[:, :size], users.y[:, :size]).argmax(dim=-1)
-    right = torch.zeros_like(users.y, dtype=torch.bool)
-    right[:, :size] = (answers == users.y[:, :size]) & users.targets(split)[:, :size]
-    return right.numpy()
+    return (found & wanted).numpy()
 
 
 def shuffled_arm(

@@ -54,21 +54,32 @@ class Users:
     """Histories of one world.
 
     Attributes:
-        x, y: features and labels, padded behind; label C is a class without a name.
+        vectors: features of the pool's rows.
+        row: row of the pool of each interaction, padded behind with -1.
+        y: labels; label C is a class without a name, and of padding.
         size: interactions of each user.
         split: 0, 1, 2 for a target of training, dev or test; -1 for no target (padding included).
         frozen_at: interactions of each user before the dev targets: what a profile learned once may know.
-        row: row of the pool of each interaction (-1: padding).
         classes: C.
     """
 
-    x: Float32[Tensor, "B S D"]
+    vectors: Float32[Tensor, "N D"]
+    row: Int[np.ndarray, "B S"]
     y: Int[Tensor, "B S"]
     size: Int[Tensor, " B"]
     split: Int[Tensor, "B S"]
     frozen_at: Int[Tensor, " B"]
-    row: Int[np.ndarray, "B S"]
     classes: int
+
+    @property
+    def features(self) -> int:
+        """D."""
+        return self.vectors.shape[1]
+
+    def x(self, users: Int[Tensor, " b"], size: int) -> Float32[Tensor, "b s D"]:
+        """Features of the first ``size`` interactions of some users; zeros for padding."""
+        row = torch.from_numpy(self.row)[users, :size]
+        return self.vectors[row.clamp(min=0)] * (row >= 0)[..., None]
 
     def targets(self, split: str) -> Bool[Tensor, "B S"]:
         """Where the targets of a split are."""
@@ -147,11 +158,11 @@ def padded_users(
         table[user, : len(own)] = own
     real = torch.from_numpy(table >= 0)
     place = torch.from_numpy(np.maximum(table, 0))
-    x = torch.from_numpy(pool.vectors)[place] * real[..., None]
     y = torch.where(real, torch.from_numpy(pool.labels)[place], pool.classes)
     codes = torch.where(real, torch.from_numpy(split)[place], -1)
     size = torch.tensor([len(own) for own in rows])
-    return Users(x, y, size, codes, torch.from_numpy(frozen), table, pool.classes)
+    frozen_at, vectors = torch.from_numpy(frozen), torch.from_numpy(pool.vectors)
+    return Users(vectors, table, y, size, codes, frozen_at, pool.classes)
 
 
 @dataclass(frozen=True)
@@ -182,8 +193,8 @@ def simulated_users(
     users_in_all, steps = table.shape
     half = torch.full((users_in_all,), steps // 2)
     found = Users(
-        torch.from_numpy(pool.vectors)[torch.from_numpy(table)], y, torch.full((users_in_all,), steps),
-        torch.from_numpy(np.concatenate(code)), half, table, pool.classes,
+        torch.from_numpy(pool.vectors), table, y, torch.full((users_in_all,), steps),
+        torch.from_numpy(np.concatenate(code)), half, pool.classes,
     )  # fmt: skip
     return Simulated(found, np.concatenate(theta).astype(np.float32))
 
@@ -211,11 +222,10 @@ def shuffled_users(users: Users, *, seed: int) -> tuple[Users, Int[np.ndarray, "
         _sort_by_time(users, origin)
     taken = torch.from_numpy(np.maximum(origin, 0)).flatten()
     real_t = torch.from_numpy(real)
-    x = users.x.flatten(0, 1)[taken].view_as(users.x) * real_t[..., None]
     y = torch.where(real_t, users.y.flatten()[taken].view_as(users.y), users.classes)
     split = torch.where(real_t, users.split.flatten()[taken].view_as(users.split), -1)
     row = np.where(real, users.row.reshape(-1)[np.maximum(origin, 0)], -1)
-    return replace(users, x=x, y=y, split=split, row=row), origin
+    return replace(users, row=row, y=y, split=split), origin
 
 
 def _sort_by_time(users: Users, origin: Int[np.ndarray, "B S"]) -> None:

@@ -67,7 +67,7 @@ def read_interactions(path: Path) -> pd.DataFrame:
     if times.isna().any():
         bad = frame[times.isna()].iloc[0]
         raise MalformedRow(path, int(bad["line"]), "a time such as 2024-05-31T12:00", bad["time"])
-    back = np.flatnonzero(np.diff(times.to_numpy()) < np.timedelta64(0))
+    back = np.flatnonzero((times.diff() < pd.Timedelta(0)).to_numpy())
     if len(back):
         row = frame.iloc[int(back[0]) + 1]
         expected = (
@@ -99,7 +99,7 @@ def own_users(
             f"{path}: expected at least two labels in the first {TRAIN:.0%} of rows, got {names}"
         )
     number = {name: place for place, name in enumerate(names)}
-    labels = frame["label"].map(number).fillna(len(names)).to_numpy(dtype=np.int64)
+    labels = np.array([number.get(label, len(names)) for label in frame["label"]], dtype=np.int64)
     code = np.where((labels == len(names)) & (split < 2), -1, split).astype(np.int64)
     digest = rows_digest(frame[list(COLUMNS)].to_numpy(dtype=str).tolist())
     use = DatasetUse(path.stem, "own file", digest, "the reader's own", {"rows": len(frame)}, path.name)
@@ -154,7 +154,7 @@ def predict_csv(
 
 def _answers(name: str, users: Users, plan: Plan, sizes: Sizes, seed: int) -> np.ndarray:
     """Predicted class of each row of the file (0 where none was asked)."""
-    model = build(name, features=users.x.shape[-1], classes=users.classes, sizes=sizes, seed=seed)
+    model = build(name, features=users.features, classes=users.classes, sizes=sizes, seed=seed)
     fit(model, users, plan, seed=seed)
     answers = log_probabilities(model, users, "test").argmax(dim=-1)
     real = users.row >= 0

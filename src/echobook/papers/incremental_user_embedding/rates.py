@@ -28,6 +28,9 @@ def chosen_rate(world: str, arm: str, *, known: Trials | None = None) -> float:
     """
     found: Trials = TRIALS if known is None else known
     if world not in found:
-        raise ValueError(f"world {world!r} has no trials; expected one of {', '.join(sorted(found))}")
+        raise ValueError(
+            f"world {world!r} has no trials; expected one of {', '.join(sorted(found))}; "
+            f"try: python bench/incremental_rates.py {world} {world}.json"
+        )
     own = found[world]
     return best_rate(own.get(arm, own["incremental"]))

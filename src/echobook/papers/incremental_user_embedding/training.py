@@ -105,7 +105,7 @@ def log_probabilities(
     model.eval()
     for group in batches(lengths, items=items):
         size = int(lengths[group].max())
-        logits = model(users.x[group, :size], users.y[group, :size])
+        logits = model(users.x(group, size), users.y[group, :size])
         found[group, :size] = logits.log_softmax(dim=-1)
     return found * wanted[..., None]
 
@@ -173,7 +173,7 @@ def _step(
 ) -> tuple[float, int]:
     """One update; the summed loss and the number of targets behind it."""
     size = int(lengths[group].max())
-    x, y = users.x[group, :size], users.y[group, :size]
+    x, y = users.x(group, size), users.y[group, :size]
     wanted = users.targets("train")[group, :size]
     keep = torch.from_numpy(rng.random(len(group)) >= plan.forget)
     optimiser.zero_grad()
