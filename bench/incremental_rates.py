@@ -24,7 +24,7 @@ def world_users(world: str) -> Users:
     if world == "hackernews":
         return material.real_users(material.post_pool(SentenceEncoder()))
     if world == "topics":
-        pool, sizes, steps = material.topic_pool(seed=SEED), {"train_users": 120, "test_users": 80}, 32
+        pool, sizes, steps = material.topic_pool(seed=SEED), {"train_users": 100, "test_users": 80}, 32
     else:
         pool = material.title_pool(SentenceEncoder())
         sizes, steps = {"train_users": 200, "test_users": 200}, 40
@@ -44,7 +44,7 @@ def tune(world: str, path: Path) -> None:
             model = experiment.build(
                 name, features=users.features, classes=users.classes, sizes=experiment.Sizes(), seed=SEED
             )
-            plan = Plan(rate=rate, epochs=6 if world == "topics" else 8)
+            plan = Plan(rate=rate, epochs=4 if world == "topics" else 8)
             fitted = fit(model, users, plan, seed=SEED)
             found[f"{name} {rate}"] = max(fitted.dev)
             seconds = time.process_time() - started

@@ -62,7 +62,7 @@ def test_newcomers_unseen_labels_and_missing_labels_are_defined(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("place", "line", "message"),
     [
-        (30, "u1,2025-12-01T00:00,word,l0", r"csv:33: expected a time not before the previous row's"),
+        (30, "u1,2023-12-01T00:00,word,l0", r"csv:32: expected a time not before the previous row's"),
         (30, "u1,yesterday,word,l0", r"csv:32: expected a time such as"),
         (30, "u1,2024-01-02T06:00,,l0", r"csv:32: expected fields user, time, text, label"),
         (30, ",2024-01-02T06:00,word,l0", r"csv:32: expected fields"),

@@ -69,10 +69,8 @@ def read_interactions(path: Path) -> pd.DataFrame:
         raise MalformedRow(path, int(bad["line"]), "a time such as 2024-05-31T12:00", bad["time"])
     back = np.flatnonzero((times.diff() < pd.Timedelta(0)).to_numpy())
     if len(back):
-        row = frame.iloc[int(back[0]) + 1]
-        expected = (
-            f"a time not before the previous row's ({frame['time'][int(back[0])]}); sort the file by time"
-        )
+        row, before = frame.iloc[int(back[0])], frame["time"][int(back[0]) - 1]
+        expected = f"a time not before the previous row's ({before}); sort the file by time"
         raise MalformedRow(path, int(row["line"]), expected, row["time"])
     return frame
 
