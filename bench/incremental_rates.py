@@ -44,7 +44,7 @@ def tune(world: str, path: Path) -> None:
             model = experiment.build(
                 name, features=users.features, classes=users.classes, sizes=experiment.Sizes(), seed=SEED
             )
-            plan = Plan(rate=rate, epochs=4 if world == "topics" else 8)
+            plan = Plan(rate=rate, epochs=8)
             fitted = fit(model, users, plan, seed=SEED)
             found[f"{name} {rate}"] = max(fitted.dev)
             seconds = time.process_time() - started

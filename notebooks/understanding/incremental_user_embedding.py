@@ -77,7 +77,7 @@ posts: bool = False  # real users of Hacker News as well
 train_users: int = 100  # simulated users to train on
 test_users: int = 80  # simulated users to judge on
 interactions: int = 32  # of each simulated user
-epochs: int = 6  # passes over the training targets
+epochs: int = 8  # passes over the training targets
 longest: int = 2000  # interactions of the longest history whose cost is measured
 
 # %% tags=["hide-input"]

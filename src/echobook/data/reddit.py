@@ -59,6 +59,6 @@ def read_titles(path: Path) -> pd.DataFrame:
     bad = (seconds.isna() | (text == "") | (raw["id"] == "")).to_numpy()
     if bad.any():
         row = int(bad.argmax())
-        found = raw.loc[row, list(COLUMNS)].tolist()
+        found = [raw[name].iloc[row] for name in COLUMNS]
         raise MalformedRow(path, row + 2, "an id, a title and a time in seconds", found)
     return pd.DataFrame({"text": text, "time": pd.to_datetime(seconds, unit="s"), "id": raw["id"]})

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from echobook.papers.incremental_user_embedding.trials import TRIALS
 
-GRID = (3e-3, 1e-2, 3e-2)
+GRID = (1e-2, 3e-2, 1e-1)
 SEED = 1000
 Trials = Mapping[str, Mapping[str, Mapping[float, float]]]  # world -> arm -> rate -> dev accuracy
 

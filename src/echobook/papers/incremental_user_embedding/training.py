@@ -35,7 +35,7 @@ class Plan:
         forget: probability that a user's past is hidden in a batch.
     """
 
-    rate: float = 1e-2
+    rate: float = 3e-2
     epochs: int = 8
     items: int = 512
     decay: float = 1e-2
