@@ -3,12 +3,13 @@ PYTHON  ?= python3
 PROFILE ?= default
 SLUG    ?=
 SEEDS   ?=
+VERSION ?=
 PORT    ?= 8000
 ARGS    ?=
 RUN     := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test chapter verify record serve lab bench twice check clean context-demo
+.PHONY: help setup book test chapter verify record serve lab bench twice check release clean context-demo
 
 help: ## list the commands
 	@echo "Echobook. Commands:"
@@ -48,6 +49,9 @@ lab: setup ## open JupyterLab; a double click on a chapter's .py opens it as a n
 bench: setup ## print the measured figures (no thresholds are asserted)
 	@"$(RUN)" -m pytest tests/benchmarks -s -q -p no:xdist -o addopts=--import-mode=importlib $(ARGS)
 
+release: setup need-version check ## check, build and pack into one archive: make release VERSION=1.0
+	@"$(RUN)" -m echobook.cli release "$(VERSION)" --profile "$(PROFILE)"
+
 check: setup ## style, spelling, types, imports, notebook form, typed figures in prose
 	@"$(RUN)" -m ruff check src tests notebooks workflow
 	@"$(RUN)" -m ruff format --check src tests notebooks workflow
@@ -66,6 +70,8 @@ context-demo: setup ## play a dialogue stream through the context store on dynal
 clean: ## delete everything that was built (not .venv, not the data cache)
 	@rm -rf _build .snakemake .jupyter .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
-.PHONY: need-slug
+.PHONY: need-slug need-version
+need-version:
+	@test -n "$(VERSION)" || { echo "Which version? Add VERSION=..., for example VERSION=1.0"; exit 2; }
 need-slug:
 	@test -n "$(SLUG)" || { echo "Which chapter? Add SLUG=..., for example SLUG=advin"; exit 2; }

@@ -1,4 +1,5 @@
-"""The command line, ``echobook``: list, run, fetch, verify, plan, scoreboard, record, twice.
+"""The command line, ``echobook``: list, run, fetch, verify, plan, scoreboard, record, twice, release,
+compare.
 
 Thin: it reads arguments, calls the module that does the work, and turns a refusal into a message and a
 status.
@@ -86,6 +87,33 @@ def _scoreboard(options: argparse.Namespace) -> int:
     return 0
 
 
+def _release(options: argparse.Namespace) -> int:
+    from echobook.pipeline.build import main as build
+    from echobook.pipeline.release import pack
+
+    where = ["--root", str(options.root)] if options.root else []
+    if build(["--profile", options.profile, *where]):
+        return 1
+    archive = pack(Project.at(options.root), options.version, options.profile)
+    print(f"{archive} ({archive.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    import tempfile
+
+    from echobook.pipeline.release import unpack
+    from echobook.report.differences import changes, differences_page
+
+    with tempfile.TemporaryDirectory(prefix="echobook-compare-") as folder:
+        trees = []
+        for index, archive in enumerate((options.before, options.after)):
+            (place := Path(folder, str(index))).mkdir()
+            trees.append(unpack(archive, place))
+        print(differences_page((trees[0].name, trees[1].name), changes(*trees)), end="")
+    return 0
+
+
 def _seeds(text: str | None) -> list[int] | None:
     """Return the seeds that ``0,1,2`` names; None for all of the profile."""
     if text is None:
@@ -140,6 +168,15 @@ def parser() -> argparse.ArgumentParser:
     )
     plan.add_argument("--entries", action="store_true", help="print the entries of the claims file's plan")
     plan.set_defaults(do=_plan)
+    release = commands.add_parser(
+        "release", parents=[root, profile], help="pack a clean, built tree into one archive"
+    )
+    release.add_argument("version")
+    release.set_defaults(do=_release)
+    compare = commands.add_parser("compare", help="what changed between two releases, in Markdown")
+    compare.add_argument("before", type=Path)
+    compare.add_argument("after", type=Path)
+    compare.set_defaults(do=_compare)
     board = commands.add_parser("scoreboard", parents=[root], help="findings, checks and verdicts")
     board.add_argument("slug", nargs="?")
     board.set_defaults(do=_scoreboard)

@@ -10,6 +10,7 @@ from echobook.data.text_files import (
     MalformedRow,
     Utterance,
     item_line,
+    read_columns,
     read_json,
     read_json_pairs,
     read_lines,
@@ -118,3 +119,29 @@ def test_a_json_file_cut_short_is_refused(tmp_path: Path, cut: int) -> None:
 def test_long_rows_are_shortened_in_messages(tmp_path: Path) -> None:
     with pytest.raises(MalformedRow, match=r"\.\.\.$"):
         read_slot_tagged(write(tmp_path / "f", "x" * 5000))
+
+
+def test_columns_of_a_csv(tmp_path: Path) -> None:
+    text = '\ufeffnote,user,text\r\n1, bo ,"a, b"\r\n\r\n2,al,"two\nlines"\r\n'
+    found = list(read_columns(write(tmp_path / "f.csv", text), ("user", "text"), ("time",)))
+    assert found == [(2, {"user": "bo", "text": "a, b"}), (5, {"user": "al", "text": "two\nlines"})]
+    timed = write(tmp_path / "t.csv", "time,user\n1,a\n")
+    assert list(read_columns(timed, ("user",), ("time",))) == [(2, {"user": "a", "time": "1"})]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"f.csv:1: expected the columns a, b, got 'no a in \[\]'"),
+        ("a,c\n", "f.csv:1: .*no b in"),
+        ("a,b,a\n", "f.csv:1: expected the columns a, b once, got .a twice"),
+        ("a,b\n1,2\n1\n", "f.csv:3: expected filled fields a, b"),
+        ("a,b\n1,2,3\n", "f.csv:2: expected filled fields a, b"),
+        ("a,b\n1, \n", "f.csv:2: expected filled fields a, b"),
+        ('a,b\n1,2\n"open,2\n3,4\n', "f.csv:3: expected a row of a CSV with quotes in pairs"),
+        (b"a,b\ncaf\xe9,1\n", "f.csv:2: expected UTF-8 text"),
+    ],
+)
+def test_bad_rows_of_a_csv_are_named(tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(MalformedRow, match=message):
+        list(read_columns(write(tmp_path / "f.csv", content), ("a", "b")))

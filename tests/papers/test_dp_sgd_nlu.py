@@ -1,6 +1,7 @@
 """The chapter's parts: material, models, training, evaluation, rows, own data."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,13 @@ from echobook.papers.dp_sgd_nlu.experiment import (
     standard_rows,
     stopped_epoch,
 )
+from echobook.papers.dp_sgd_nlu.keeping import Keeper
 from echobook.papers.dp_sgd_nlu.material import Coded, Material, build_material, plant_canaries, split_parts
 from echobook.papers.dp_sgd_nlu.method import MicroBatches
 from echobook.papers.dp_sgd_nlu.model import LSTM, build_bilstm, joint_losses
 from echobook.papers.dp_sgd_nlu.own_data import read_marked, train_privately
 from echobook.papers.dp_sgd_nlu.training import Schedule, train
+from echobook.privacy.mechanism import Step
 from echobook.privacy.taps import PrivacyError
 
 SIZES = {"members": 60, "others": 60, "dev": 30, "test": 30}
@@ -108,9 +111,10 @@ def test_a_tiny_set_is_learned_by_heart(material: Material) -> None:
 def test_a_run_repeats_to_the_bit_and_its_noise_does_not_touch_its_lots(material: Material) -> None:
     est = MicroBatches(2, 0.5, 0.1, 0.9)
     first, again = (bench(material).run(est) for _ in range(2))
-    assert np.array_equal(first.members, again.members)
+    assert np.array_equal(first.last.members, again.last.members)
     assert first.dev == again.dev
-    assert not np.array_equal(first.members, bench(material).run(MicroBatches(2, 0.5, 0.2, 0.9)).members)
+    other = bench(material).run(MicroBatches(2, 0.5, 0.2, 0.9))
+    assert not np.array_equal(first.last.members, other.last.members)
 
 
 def test_clipping_far_above_every_norm_is_the_plain_gradient(material: Material) -> None:
@@ -124,10 +128,10 @@ def test_clipping_far_above_every_norm_is_the_plain_gradient(material: Material)
         batch = material.coded["members"].batch(numbers)
         return joint_losses(model(batch), batch)
 
-    options = {"expected": 20.0, "epoch": 0, "generator": torch.Generator()}
-    plain = Plain().gradient(model, losses, lot, **options)
-    clipped = PerExample(1e6, 0.0).gradient(model, losses, lot, **options)
-    means = MicroBatches(1, 1e6, 0.0).gradient(model, losses, lot, **options)
+    step = Step(20.0, 0, torch.Generator())
+    plain = Plain().gradient(model, losses, lot, step)
+    clipped = PerExample(1e6, 0.0).gradient(model, losses, lot, step)
+    means = MicroBatches(1, 1e6, 0.0).gradient(model, losses, lot, step)
     for name in plain:
         assert torch.allclose(plain[name], clipped[name], atol=1e-6)
         assert torch.allclose(plain[name], means[name], atol=1e-6)
@@ -158,10 +162,29 @@ def test_the_stopped_epoch_is_the_first_that_reaches() -> None:
 
 def test_a_shadow_attack_runs_and_repeats(material: Material) -> None:
     shared = bench(material)
-    outcome = shared.run(Plain())
-    first, again = (shadow_attack(shared, Plain(), outcome, shadows=4) for _ in range(2))
+    target = shared.run(Plain()).last
+    first, again = (shadow_attack(shared, Plain(), target, shadows=4, rate=1e-2) for _ in range(2))
     assert first == again
     assert 0.0 <= first.auc <= 1.0
+
+
+def test_shadows_learn_at_the_rate_of_the_row(material: Material) -> None:
+    """The attacker knows the recipe: the rate handed over, not the one that the bench was made with."""
+    shared, hasty = bench(material), replace(bench(material), schedule=Schedule(2, 20, 0.5))
+    target = shared.run(Plain()).last
+    attacks = [shadow_attack(one, Plain(), target, shadows=4, rate=1e-2) for one in (shared, hasty)]
+    assert attacks[0] == attacks[1]
+    assert shadow_attack(shared, Plain(), target, shadows=4, rate=0.5) != attacks[0]
+
+
+def test_a_run_that_is_watched_at_the_end_only_is_the_same_run(material: Material) -> None:
+    every, last = (bench(material).run(Plain(), each_epoch=each) for each in (True, False))
+    assert len(every.dev) == 2
+    assert last.dev == every.dev[-1:]
+    assert last.last.attack == every.last.attack
+    assert np.array_equal(every.last.members, last.last.members)
+    assert len(every.last.exposure) == 5
+    assert not np.array_equal(every.looks[0].exposure, every.last.exposure)
 
 
 def test_predicted_tags_that_continue_nothing_begin() -> None:
@@ -212,13 +235,58 @@ def test_own_data_end_to_end(tmp_path: Path) -> None:
     ("name", "text", "words"),
     [
         ("none.csv", None, "no such file"),
-        ("head.csv", "text,label\na,b\n", r"columns utterance and intent, found \['text', 'label'\]"),
+        ("head.csv", "text,label\na,b\n", r"head.csv:1: expected the columns utterance, intent"),
         ("few.csv", "utterance,intent\nhi,greet\n", "at least 40 utterances, found 1"),
         ("bad.csv", "utterance,intent\nhi,greet\nplay [x,play\n", "bad.csv:3: expected slots"),
+        ("long.csv", "utterance,intent\nhi,greet\nhi, you,greet\n", "long.csv:3: expected filled fields"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, name: str, text: str | None, words: str) -> None:
     if text is not None:
         (tmp_path / name).write_text(text)
-    with pytest.raises(PrivacyError, match=words):
+    with pytest.raises(ValueError, match=words):
         train_privately(tmp_path / name, Plain())
+
+
+def test_kept_rows_are_the_same_rows_and_tell_their_cost(material: Material, tmp_path: Path) -> None:
+    told: list[float] = []
+    keeper = Keeper(bench(material), tmp_path, told.append)
+    est = MicroBatches(2, 0.5, 0.1, 0.9)
+    first, again = (keeper.run(est, rate=1e-2) for _ in range(2))
+    assert len(told) == 1
+    assert told[0] > 0
+    plain = bench(material).run(est)
+    for found in (first, again):
+        assert found.dev == plain.dev
+        assert found.last.attack == plain.last.attack
+        assert np.array_equal(found.counts, plain.counts)
+        assert np.array_equal(found.looks[0].exposure, plain.looks[0].exposure)
+    attacks = [keeper.attack(Plain(), plain.last, shadows=4, rate=1e-2) for _ in range(2)]
+    assert attacks[0] == attacks[1] == shadow_attack(keeper.bench, Plain(), plain.last, shadows=4, rate=1e-2)
+    assert len(told) == 2
+
+
+def test_whatever_decides_a_row_is_in_its_name(material: Material, tmp_path: Path) -> None:
+    shared, est = bench(material), MicroBatches(2, 0.5, 0.1, 0.9)
+    wider = Bench(material, BiLSTMStart(material, seed=0, hidden=17), shared.schedule, 0)
+    cases = [
+        (shared, est, 1e-2, False),
+        (shared, replace(est, multiplier=0.2), 1e-2, False),
+        (shared, est, 2e-2, False),
+        (shared, est, 1e-2, True),
+        (bench(material, epochs=1), est, 1e-2, False),
+        (replace(shared, seed=1), est, 1e-2, False),
+        (wider, est, 1e-2, False),
+    ]
+    for one, estimator, rate, each in cases:
+        Keeper(one, tmp_path).run(estimator, rate=rate, each_epoch=each)
+    assert len(list(tmp_path.glob("*.npz"))) == len(cases)
+
+
+def test_a_damaged_kept_row_is_named(material: Material, tmp_path: Path) -> None:
+    keeper = Keeper(bench(material, epochs=1), tmp_path)
+    keeper.run(Plain(), rate=1e-2)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(b"half")
+    with pytest.raises(PrivacyError, match=r"not a kept row .*delete it"):
+        keeper.run(Plain(), rate=1e-2)

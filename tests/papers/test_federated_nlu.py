@@ -11,10 +11,11 @@ from echobook.federated.selection import ByActivity
 from echobook.papers.federated_nlu import checks, experiment, material
 from echobook.papers.federated_nlu.baselines import ARMS, ShuffledActivity, arm
 from echobook.papers.federated_nlu.evaluation import TestSet, share_of_heaviest
-from echobook.papers.federated_nlu.experiment import MAIN, Knob, build_world, points, run_arms, sweep
+from echobook.papers.federated_nlu.experiment import MAIN, build_world, points, run_arms
 from echobook.papers.federated_nlu.material import Texts
 from echobook.papers.federated_nlu.method import PAPER_ARMS, pooled_up_to
 from echobook.papers.federated_nlu.rates import GRID, SEEDS, best_rate, chosen_rate
+from echobook.papers.federated_nlu.sweeps import AGAINST, ATYPICAL, RULES, Knob, sweep, whom_it_serves
 from echobook.papers.federated_nlu.training import Budget, centralised, train_arm, watched_rounds
 from echobook.papers.federated_nlu.trials import TRIALS
 
@@ -221,6 +222,34 @@ def test_a_tail_makes_activity_pay_early(texts):
         curves = run_arms(world, ("uniform-n", "activity-equal"), AT, rates="topics", seed=seed)
         gains.append(curves["activity-equal"].accuracy()[-1] - curves["uniform-n"].accuracy()[-1])
     assert np.mean(gains) > 0.03
+
+
+def test_whom_it_serves_is_the_difference_of_runs(texts):
+    """At one value of the knob: the same arms trained by hand at the same rate."""
+    rows = whom_it_serves(texts, AT, rates="topics", devices=40, seed=2)
+    assert len(rows) == len(ATYPICAL) * len(RULES) * 3
+    world = build_world("mixed", texts, seed=2, devices=40, atypical=0.5)
+    rate = chosen_rate("topics", "activity-equal")
+    ends = {
+        name: train_arm(world, arm(name), AT.budget, rate=rate, seed=2, watch=[8]).accuracy("light")[-1]
+        for name in (AGAINST, "top-m")
+    }
+    (found,) = [
+        row["gain"] for row in rows
+        if (row["atypical"], row["rule"], row["test"]) == (0.5, "top-m", "light")
+    ]  # fmt: skip
+    assert found == pytest.approx(ends["top-m"] - ends[AGAINST])
+
+
+def test_where_heavy_devices_are_another_kind_light_ones_lose_with_top_m(texts):
+    """With groups apart, the most active never speak the light ones' intents; with one mix they do."""
+    at, lost = points(m=4, early=10, late=30), {0.0: [], 1.0: []}
+    for seed in range(3):
+        rows = whom_it_serves(texts, at, rates="topics", devices=60, seed=seed)
+        for row in rows:
+            if row["rule"] == "top-m" and row["test"] == "light" and row["atypical"] in lost:
+                lost[row["atypical"]].append(row["gain"])
+    assert np.mean(lost[1.0]) < np.mean(lost[0.0]) - 0.1
 
 
 def test_knobs_turn_devices_or_budget():

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from echobook.data.generators.requests import request_world
 from echobook.papers.self_learning.baselines import nearest_successful, oracle
-from echobook.papers.self_learning.evaluation import judge, measures
+from echobook.papers.self_learning.evaluation import hearing, judge, ledger, measures
 from echobook.papers.self_learning.experiment import REMEDIES, rounds
 from echobook.papers.self_learning.guardrails import (
     ServingTable,
@@ -55,7 +55,52 @@ def test_the_chain_by_hand() -> None:
     chain = graph(dragons()).chain
     assert chain.states == ("play:imagine", "play:maj")
     np.testing.assert_allclose(chain.q.toarray(), [[0, 0], [0.6, 0]])
-    np.testing.assert_allclose(chain.r, [[1, 0], [0, 0.4]])
+    assert chain.ends == ("success", "failure", "other")
+    np.testing.assert_allclose(chain.r, [[1, 0, 0], [0, 0.4, 0]])
+
+
+def crossroads() -> pd.DataFrame:
+    """A hundred and five say "stop here": five stop content, a hundred go on, each to words of their own."""
+    rows = [(user, 0.0, "stop here", "stop", 1) for user in range(5)]
+    for user in range(5, 105):
+        rows += [(user, 0.0, "stop here", "stop", 0), (user, 9.0, f"rare {user}", f"rare:{user}", 1)]
+    return pd.DataFrame(rows, columns=["device", "time", "text", "interpretation", "outcome"])
+
+
+def test_pruned_moves_end_elsewhere_and_stay_in_the_denominator() -> None:
+    chain = graph(crossroads()).chain
+    np.testing.assert_allclose(chain.r[chain.index("stop")], [5 / 105, 0, 100 / 105])
+    np.testing.assert_allclose(chain.r[chain.index("rare:7")], [1, 0, 0])
+    forgotten = graph(crossroads(), MiningRules(keep_pruned=False)).chain
+    np.testing.assert_allclose(forgotten.r[forgotten.index("stop")], [1, 0, 0])
+    whole = graph(crossroads(), MiningRules(min_moves=1)).chain
+    np.testing.assert_allclose(whole.r[whole.index("stop")], [5 / 105, 0, 0])
+    assert whole.q[whole.index("stop")].sum() == pytest.approx(100 / 105)
+
+
+def test_a_state_with_rare_exits_only_is_kept_and_a_closed_circle_is_not() -> None:
+    rows = [(user, 0.0, "lost", "lost", None) for user in range(2)]
+    rows += [(user, 9.0, f"found {user}", "found", 1) for user in range(2)]
+    for user in range(10, 14):  # round and round until the outcome is no longer known
+        rows += [(user, 0.0, "a", "a", 0), (user, 9.0, "b", "b", 0), (user, 18.0, "a", "a", None)]
+    log = pd.DataFrame(rows, columns=["device", "time", "text", "interpretation", "outcome"])
+    chain = graph(log.astype({"outcome": "Int64"})).chain
+    assert chain.states == ("found", "lost")
+    np.testing.assert_allclose(chain.r, [[1, 0, 0], [0, 0, 1]])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 6))
+def test_pruning_never_raises_the_share_of_success(seed: int, least: int) -> None:
+    """With "other", R+ is that of the whole graph, whatever is pruned; without, it can only be larger."""
+    log = simulate(shop(), Users(), sessions=300, seed=seed)
+    whole = graph(log, MiningRules(min_moves=1)).chain
+    pruned = graph(log, MiningRules(min_moves=least)).chain
+    forgetful = graph(log, MiningRules(min_moves=least, keep_pruned=False)).chain
+    for place, state in enumerate(pruned.states):
+        assert pruned.r[place, 0] == pytest.approx(whole.r[whole.index(state), 0])
+    for place, state in enumerate(forgetful.states):
+        assert forgetful.r[place, 0] >= whole.r[whole.index(state), 0] - 1e-12
 
 
 @pytest.mark.parametrize(
@@ -216,6 +261,9 @@ def test_mined_rewrites_win_more_than_they_lose_on_unheard_recordings() -> None:
     assert found["defect-cut"] > 0.05
     assert found["win-loss-pairs"] > 2
     assert best["defect-cut"] > found["defect-cut"]
+    near = oracle(first, fresh, within=guarded(proposed))
+    assert set(near) <= set(guarded(proposed))
+    assert found["defect-cut"] <= measures(judge(first, near, fresh.understanding))["defect-cut"]
     near = nearest_successful(graph(simulate(shop(), Users(), sessions=6000, seed=1)))
     assert near
     assert all(a != b for a, b in near.items())
@@ -242,11 +290,45 @@ def test_measures_by_hand() -> None:
     got = measures(judged)
     assert got["win-loss-traffic"] == 2
     assert got["win-loss-pairs"] == 1
+    assert got["win-share"] == 0.5
     assert got["defect-cut"] == pytest.approx(1 / 3)
     assert got["defect-cut-triggered"] == pytest.approx(1 / 2)
     assert got["coverage"] == pytest.approx(2 / 3)
     assert got["precision"] == pytest.approx(2 / 3)
     assert got["trigger-rate"] == pytest.approx(3 / 5)
+
+
+def test_no_rewrites_have_a_ratio_of_one() -> None:
+    judged = pd.DataFrame({"text": ["a"], "before": [False], "after": [False], "rewritten": [False]})
+    got = measures(judged)
+    assert got["win-loss-pairs"] == got["win-loss-traffic"] == 1
+    assert got["win-share"] == 0.5
+    assert got["coverage"] == got["precision"] == got["defect-cut-triggered"] == 0
+
+
+def test_hearing_by_hand() -> None:
+    log = pd.DataFrame({"text": ["a"] * 8 + ["b"] * 7})
+    requests = pd.DataFrame({"text": ["b", "a", "c"]}, index=[5, 6, 7])
+    found = hearing(requests, log, least=8)
+    assert list(found) == ["rarely", "heard", "never"]
+    assert list(found.index) == [5, 6, 7]
+
+
+def test_a_ledger_by_hand() -> None:
+    """Kept: a, right twice. Held back: b right once, c wrong once. Two goals share no text."""
+    requests = pd.DataFrame(
+        {
+            "text": ["a", "a", "b", "c", "d"],
+            "goal": ["A", "A", "B", "C", "D"],
+            "success": [False, False, False, True, True],
+        }
+    )
+    understanding = {"aa": "A", "bb": "B", "cc": "B"}
+    proposed = {"a": "aa", "b": "bb", "c": "cc"}
+    account = ledger(requests, {"a": "aa"}, proposed, understanding)
+    assert account == {"right/kept": 2, "wrong/kept": 0, "right/held-back": 1, "wrong/held-back": 1}
+    same = ledger(requests, proposed, proposed, understanding)
+    assert same["right/held-back"] == same["wrong/held-back"] == 0
 
 
 @pytest.mark.parametrize("remedy", REMEDIES)
@@ -271,6 +353,21 @@ def test_plain_mining_forgets_what_it_repaired_and_superposition_does_not() -> N
     assert last["superposition"] > last["plain"]
 
 
+def test_what_is_never_served_is_never_forgotten() -> None:
+    """Without serving, the log is that of users left alone, in every round."""
+    arguments = {"count_rounds": 2, "sessions": 5000, "seed": 0}
+    kept, plain = (
+        rounds(shop(), shop(half=1), Users(), MiningRules(), remedy=remedy, **arguments)
+        for remedy in ("unserved", "plain")
+    )
+    alone = simulate(shop(), Users(), sessions=5000, seed=1)
+    assert kept["live-defects"][1] == pytest.approx(1 - alone.success.mean())
+    assert kept.coverage[1] > plain.coverage[1]
+    assert kept["live-defects"][1] > plain["live-defects"][1]
+
+
 def test_unknown_remedies_are_refused() -> None:
-    with pytest.raises(ValueError, match="remedy must be one of plain, hold-out, superposition; got 'hope'"):
+    with pytest.raises(
+        ValueError, match="remedy must be one of unserved, plain, hold-out, superposition; got 'hope'"
+    ):
         rounds(shop(), shop(), Users(), MiningRules(), remedy="hope", count_rounds=1, sessions=10, seed=0)

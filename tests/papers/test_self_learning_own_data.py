@@ -36,7 +36,24 @@ def test_a_log_in_pieces_has_the_turns_asked_for_and_no_shared_device(tmp_path: 
     assert all(tuple(piece.columns) == COLUMNS for piece in pieces)
     devices = [set(piece.device) for piece in pieces]
     assert not devices[0] & devices[1] | devices[1] & devices[2]
-    assert pieces[0].text.equals(pieces[1].text)
+    write_log(shop(), Users(), tmp_path / "copy", turns=2000, seed=3, part=1000, fresh=0.0)
+    copies = [pd.read_parquet(path) for path in sorted((tmp_path / "copy").iterdir())]
+    assert copies[0].text.equals(copies[1].text)
+    assert pieces[0].equals(copies[0])
+
+
+def test_texts_and_states_grow_with_the_log(tmp_path: Path) -> None:
+    """Half of the devices of each further part speak of things of their own, in text and interpretation."""
+    write_log(shop(), Users(), tmp_path / "log", turns=3000, seed=3, part=1000)
+    first, second, third = (pd.read_parquet(path) for path in sorted((tmp_path / "log").iterdir()))
+    own = second.text.str.endswith(" of 1")
+    assert 0.4 < own.mean() < 0.6
+    assert (own == second.interpretation.str.endswith(" of 1")).all()
+    assert own.groupby(second.device).nunique().max() == 1
+    assert second.text[~own].equals(first.text[~own])
+    assert third.text[own].str.endswith(" of 2").all()
+    new = [len(set(part.text) - set(first.text)) for part in (second, third)]
+    assert min(new) > 0.4 * first.text.nunique()
 
 
 def test_a_log_in_pieces_keeps_sessions_whole(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -83,6 +83,7 @@ def test_layer_bounds_keep_the_whole_norm(problem) -> None:  # type: ignore[no-u
     assert norm({n: p for n, p in found.items() if n.startswith("0")}) == pytest.approx(0.1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=8), st.floats(1e-3, 1e3))
 def test_no_clipped_norm_is_above_the_bound(norms: list[float], bound: float) -> None:
     given_norms = torch.tensor(norms, dtype=torch.float64)

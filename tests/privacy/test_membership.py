@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from echobook.privacy.membership import confidence, exposure, judge_attack, lira_scores, wins
@@ -13,6 +13,7 @@ from echobook.privacy.taps import PrivacyError
 FEW = st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=12)
 
 
+@settings(max_examples=60, deadline=None)
 @given(FEW, FEW)
 def test_the_auc_is_the_share_of_pairs_won_ties_half(members: list[float], others: list[float]) -> None:
     pairs = [(m > o) + 0.5 * (m == o) for m in members for o in others]
@@ -21,6 +22,7 @@ def test_the_auc_is_the_share_of_pairs_won_ties_half(members: list[float], other
     assert np.mean(wins(np.asarray(members), np.asarray(others))) == pytest.approx(found.auc)
 
 
+@settings(max_examples=60, deadline=None)
 @given(FEW, FEW)
 def test_the_advantage_is_the_best_threshold(members: list[float], others: list[float]) -> None:
     cuts = [-99.0, *members, *others]

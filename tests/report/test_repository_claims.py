@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from echobook.pipeline.parameters import read_profile
+from echobook.pipeline.project import Project
 from echobook.report.claims import load_claims
 from echobook.report.claims_parts import FIRST_PILOT_SEED
 from echobook.report.records import load_recorded
@@ -34,3 +36,12 @@ def test_all_chapters_are_judged_within_seconds():
     for claims, recorded in chapters:
         judge_findings(claims, recorded), judge_checks(claims, recorded)
     assert time.process_time() - start < 5  # CPU seconds; about a tenth of one as measured
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_the_plan_and_the_parameters_name_the_same_seeds(slug):
+    plan, project = load_claims(ROOT, slug).plan, Project.at(ROOT)
+    seeds = read_profile(project, slug, plan.profile).seeds
+    assert (len(seeds), len(set(seeds))) == (plan.seeds, plan.seeds)
+    assert max(seeds) < FIRST_PILOT_SEED
+    assert {run.seed for run in load_recorded(ROOT, slug)} <= set(seeds)

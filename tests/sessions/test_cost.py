@@ -20,7 +20,7 @@ def write(path: Path, rows: int) -> Path:
 
 def test_turns_are_counted_and_seconds_and_memory_are_real(tmp_path: Path) -> None:
     cost = counting_cost(write(tmp_path / "log.parquet", 3000))
-    assert cost.turns == 3000
+    assert (cost.turns, cost.texts, cost.states) == (3000, 50, 50)
     assert 0 < cost.seconds < 60
     assert 20 < cost.peak_mib < 4000
 

@@ -6,7 +6,7 @@ Every reader yields typed utterances and refuses a malformed row with the file a
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +67,43 @@ def read_tsv(path: Path) -> list[Utterance]:
         if len(record) != 2 or not all(field.strip() for field in record):
             raise MalformedRow(path, number, "two filled fields 'text<TAB>label'", record)
     return [Utterance(*record) for _, record in records[1:]]
+
+
+def read_columns(
+    path: Path, columns: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Rows of a CSV with a header: number of the row's last line, and the named fields, stripped.
+
+    Further columns may be there; empty lines are skipped, a byte order mark is dropped. ``optional`` columns
+    are read where the header has them, and then have to be filled too.
+
+    Raises MalformedRow: an absent or doubled column, a row of another length, an empty field, a quote that
+    is never closed, bytes that are not UTF-8.
+    """
+    lines = ((line.removeprefix("\ufeff") if n == 1 else line) + "\n" for n, line in read_lines(path))
+    reader, before = csv.reader(lines, strict=True), 0
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        wanted = _wanted(path, header, columns, optional)
+        for fields in reader:
+            row = dict(zip(header, (field.strip() for field in fields), strict=False))
+            if fields and (len(fields) != len(header) or not all(row[name] for name in wanted)):
+                raise MalformedRow(path, reader.line_num, f"filled fields {', '.join(wanted)}", fields)
+            if fields:
+                yield reader.line_num, {name: row[name] for name in wanted}
+            before = reader.line_num
+    except csv.Error as error:
+        raise MalformedRow(path, before + 1, "a row of a CSV with quotes in pairs", str(error)) from error
+
+
+def _wanted(path: Path, header: list[str], columns: Sequence[str], optional: Sequence[str]) -> list[str]:
+    asked = f"the columns {', '.join(columns)}"
+    if absent := [name for name in columns if name not in header]:
+        raise MalformedRow(path, 1, asked, f"no {absent[0]} in {header}")
+    wanted = [*columns, *(name for name in optional if name in header)]
+    if doubled := [name for name in wanted if header.count(name) > 1]:
+        raise MalformedRow(path, 1, f"{asked} once", f"{doubled[0]} twice in {header}")
+    return wanted
 
 
 def read_json(path: Path) -> Any:

@@ -30,6 +30,21 @@ Losses = Callable[[Int[Tensor, "B"]], Float[Tensor, "B"]]  # numbers of examples
 
 
 @dataclass(frozen=True)
+class Step:
+    """What an estimator of the gradient may know of a step besides its lot.
+
+    Attributes:
+        expected: mean size of a lot.
+        epoch: from 0; noise may decay with it.
+        generator: source of the noise.
+    """
+
+    expected: float
+    epoch: int
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
 class Clipping:
     """How gradients are clipped.
 

@@ -16,7 +16,7 @@ the value of every seed with a number.
 """
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pydantic
 
@@ -27,6 +27,15 @@ Relation = Literal["<", "<=", ">", ">=", "=="]
 Bound = float | Annotated[list[float], pydantic.Field(min_length=2, max_length=2)]
 TestName = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Words = Annotated[str, pydantic.StringConstraints(min_length=1, pattern=r"\S")]
+Control = Literal[
+    "trivial answer",
+    "simple baseline",
+    "no training",
+    "shuffled labels",
+    "random structure",
+    "equal budget",
+]
+CONTROLS: tuple[Control, ...] = get_args(Control)
 PAIRED = ("difference", "ratio", "relative_change", "equality")
 
 
@@ -97,7 +106,8 @@ class Test(_Compared):
     `words` are what readers see; `unit` is that of the compared value. `smallest_effect` equals the bound for
     'no worse than', and is left out for direction `within`, whose bound is a pair. `paper_effect`: the
     paper's, in the same unit. `differs`, `otherwise`: what differs between the two arms, and what else could
-    explain the result and which test is about that; needed where two metrics are compared.
+    explain the result and which test is about that; needed where two metrics are compared. `control`: the
+    kind of the other arm, where it is one that a method must beat to mean anything; the synthesis counts it.
     """
 
     __test__ = False  # not a test class of pytest
@@ -111,6 +121,7 @@ class Test(_Compared):
     resampling: Resampling
     differs: str = ""
     otherwise: str = ""
+    control: Control | None = None
 
     @pydantic.model_validator(mode="before")
     @classmethod

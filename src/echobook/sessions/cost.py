@@ -29,11 +29,13 @@ STATUS = Path("/proc/self/status")  # on Linux; elsewhere getrusage, which is in
 
 @dataclass(frozen=True)
 class Cost:
-    """Turns counted, processor seconds, and peak resident memory in MiB."""
+    """Turns counted, processor seconds, peak resident memory in MiB, and numbers of texts and states."""
 
     turns: int
     seconds: float
     peak_mib: float
+    texts: int
+    states: int
 
 
 def counting_cost(log: Path, *, gap_s: float = 45.0, memory_gb: float = 2.0) -> Cost:
@@ -63,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         start = time.process_time()
         counts = count(table, gap_s=chosen.gap)
         seconds = time.process_time() - start
-    cost = Cost(int(counts.emissions.n.sum()), seconds, own_peak_mib())
+    said = counts.emissions
+    cost = Cost(int(said.n.sum()), seconds, own_peak_mib(), said.text.nunique(), said.state.nunique())
     sys.stdout.write(json.dumps(asdict(cost)) + "\n")
     return 0
 

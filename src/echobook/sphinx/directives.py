@@ -2,6 +2,7 @@
 
 - ```` ```{scoreboard} ````, ```` ```{checks} ````: every finding, every check (`echobook.sphinx.boards`);
 - ```` ```{overview} ````, ```` ```{effects} ````: one row a paper; all effects beside the papers';
+- ```` ```{synthesis} NAME ````: tables over all chapters (`echobook.sphinx.synthesis`);
 - ```` ```{totals} ````: chapters, findings by verdict and checks counted;
 - ```` ```{chapters} ````: one card a chapter, grouped by part, planned ones marked as such;
 - ```` ```{datacards} ````: `data/cards/*.md`, each followed by what `data/registry.csv` says of its files.
@@ -29,6 +30,7 @@ from echobook.sphinx.record_directive import RecordDirective, badge
 from echobook.sphinx.records import Records
 from echobook.sphinx.roles import verdict_class
 from echobook.sphinx.rows import PLANNED, judged
+from echobook.sphinx.synthesis import Synthesis
 
 
 class Totals(RecordDirective):
@@ -170,6 +172,7 @@ DIRECTIVES = {
     "checks": Checks,
     "overview": Overview,
     "effects": Effects,
+    "synthesis": Synthesis,
     "totals": Totals,
     "chapters": Chapters,
     "datacards": DataCards,

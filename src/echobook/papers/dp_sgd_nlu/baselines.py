@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
@@ -10,6 +9,7 @@ from echobook.privacy.accounting import SENSITIVITY
 from echobook.privacy.mechanism import (
     Clipping,
     Losses,
+    Step,
     add_noise,
     decayed,
     equal_shares,
@@ -28,16 +28,7 @@ class Plain:
     decay: float = 1.0
     sensitivity: float = 1.0
 
-    def gradient(
-        self,
-        model: nn.Module,
-        losses: Losses,
-        lot: Int[Tensor, "B"],
-        *,
-        expected: float,
-        epoch: int,
-        generator: torch.Generator,
-    ) -> Gradients:
+    def gradient(self, model: nn.Module, losses: Losses, lot: Int[Tensor, "B"], step: Step) -> Gradients:
         """Mean gradient; zeros for an empty lot."""
         return plain_gradients(model, losses(lot).mean()) if len(lot) else zeros(model)
 
@@ -56,18 +47,11 @@ class PerExample:
     by_layer: bool = False
     sensitivity: float = SENSITIVITY["examples"]
 
-    def gradient(
-        self,
-        model: nn.Module,
-        losses: Losses,
-        lot: Int[Tensor, "B"],
-        *,
-        expected: float,
-        epoch: int,
-        generator: torch.Generator,
-    ) -> Gradients:
+    def gradient(self, model: nn.Module, losses: Losses, lot: Int[Tensor, "B"], step: Step) -> Gradients:
         """The private gradient of one lot."""
         clipping = Clipping(self.bound, equal_shares(model) if self.by_layer else None)
         total = sum_of_clipped_examples(model, losses, lot, clipping)
-        sigma = decayed(self.multiplier, self.decay, epoch)
-        return add_noise(total, multiplier=sigma, bound=self.bound, summands=expected, generator=generator)
+        sigma = decayed(self.multiplier, self.decay, step.epoch)
+        return add_noise(
+            total, multiplier=sigma, bound=self.bound, summands=step.expected, generator=step.generator
+        )

@@ -73,35 +73,55 @@ class TopLayerStart:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What is seen of a model after an epoch.
+
+    Attributes:
+        dev: dev intent accuracy.
+        members, others: attack scores.
+        attack: figures of the threshold attack.
+        exposure: bits of each canary.
+    """
+
+    dev: float
+    members: Scores
+    others: Scores
+    attack: Attack
+    exposure: Scores
+
+
+@dataclass(frozen=True)
 class Outcome:
     """One trained row.
 
     Attributes:
         hits: test utterances whose intent is right (1 or 0).
         counts: right, predicted, true slots of each test utterance.
-        members, others: attack scores after the last epoch.
-        attack: figures of the threshold attack.
-        exposure: bits of each canary.
-        dev: dev intent accuracy after each epoch.
-        attacks: the threshold attack after each epoch.
+        f1: of slots on test utterances.
+        looks: after each watched epoch; the last is at the end.
         milliseconds: CPU time of a step.
     """
 
     hits: Scores
     counts: np.ndarray
     f1: float
-    members: Scores
-    others: Scores
-    attack: Attack
-    exposure: Scores
-    dev: list[float]
-    attacks: list[Attack]
+    looks: list[Look]
     milliseconds: float
+
+    @property
+    def last(self) -> Look:
+        """After training."""
+        return self.looks[-1]
+
+    @property
+    def dev(self) -> list[float]:
+        """Dev intent accuracy after each watched epoch."""
+        return [look.dev for look in self.looks]
 
     @property
     def wins(self) -> Scores:
         """Share of non-members that each member scores above: per-item scores of the attack's AUC."""
-        return wins(self.members, self.others)
+        return wins(self.last.members, self.last.others)
 
 
 @dataclass(frozen=True)
@@ -113,28 +133,33 @@ class Bench:
     schedule: Schedule
     seed: int
 
-    def run(self, estimator: Estimator, *, rate: float | None = None) -> Outcome:
-        """Train one row from the common start and judge it."""
-        schedule = self.schedule if rate is None else Schedule(self.schedule.epochs, self.schedule.lot, rate)
-        parts, model = self.start.parts, self.start.build()
-
-        def observe(current: nn.Module) -> tuple[Any, ...]:
-            scored = [attack_scores(answers(current, parts[p]), parts[p]) for p in ("members", "others")]
-            return float(intent_hits(answers(current, parts["dev"]), parts["dev"]).mean()), *scored
-
-        done = train(model, parts["members"], estimator, schedule, seed=self.seed, observe=observe)
-        return self._judge(model, done.seen, 1000 * done.seconds / done.steps)
-
-    def _judge(self, model: nn.Module, seen: Sequence[Any], milliseconds: float) -> Outcome:
+    def run(self, estimator: Estimator, *, rate: float | None = None, each_epoch: bool = True) -> Outcome:
+        """Train one row from the common start and judge it after each epoch, or after the last one only."""
+        schedule = self.schedule if rate is None else replace(self.schedule, rate=rate)
+        model, looks = self.start.build(), list[Look]()
+        done = train(
+            model,
+            self.start.parts["members"],
+            estimator,
+            schedule,
+            seed=self.seed,
+            observe=(lambda current: looks.append(self.look(current))) if each_epoch else None,
+        )
         test = self.start.parts["test"]
         found = answers(model, test)
         counts = span_counts(found, test, self.material.tags)
-        attacks = [judge_attack(members, others) for _, members, others in seen]
-        own = self.start.parts["members"]
-        return Outcome(
-            intent_hits(found, test), counts, span_f1(counts), seen[-1][1], seen[-1][2], attacks[-1],
-            self._exposure(answers(model, own), own), [dev for dev, _, _ in seen], attacks, milliseconds,
-        )  # fmt: skip
+        looks = looks or [self.look(model)]
+        milliseconds = 1000 * done.seconds / done.steps
+        return Outcome(intent_hits(found, test), counts, span_f1(counts), looks, milliseconds)
+
+    def look(self, model: nn.Module) -> Look:
+        """Dev accuracy, the threshold attack, and the canaries of a model as it is."""
+        parts = self.start.parts
+        found = {part: answers(model, parts[part]) for part in ("dev", "members", "others")}
+        members, others = (attack_scores(found[part], parts[part]) for part in ("members", "others"))
+        dev = float(intent_hits(found["dev"], parts["dev"]).mean())
+        bits = self._exposure(found["members"], parts["members"])
+        return Look(dev, members, others, judge_attack(members, others), bits)
 
     def _exposure(self, found: Answers, members: Coded) -> Scores:
         chosen = self.material.canaries
@@ -219,23 +244,24 @@ class _Some:
         return self.part.batch([self.chosen[int(number)] for number in numbers])
 
 
-def shadow_attack(bench: Bench, estimator: Estimator, outcome: Outcome, *, shadows: int) -> Attack:
-    """Offline LiRA: shadows are trained like the row on random halves of the *others*, so none saw a member.
+def shadow_attack(bench: Bench, estimator: Estimator, target: Look, *, shadows: int, rate: float) -> Attack:
+    """Offline LiRA: shadows are trained like the target on halves of the *others*, so none saw a member.
 
-    The attacker has utterances of the same kind, the training recipe, and the model; each shadow takes
-    twice the epochs on half the data, so that it makes as many steps. An utterance of the others is
-    compared only with the shadows that left it out."""
+    The attacker has utterances of the same kind, the recipe with the target's learning ``rate``, and
+    the model; each shadow takes twice the epochs on half the data, so that it makes as many steps. An
+    utterance of the others is compared only with the shadows that left it out."""
     members, others = (bench.start.parts[part] for part in ("members", "others"))
     rng = np.random.default_rng([bench.seed, 7])
     chosen = _halves(len(others), shadows, rng)
+    like = replace(bench, schedule=replace(bench.schedule, rate=rate))
     scores = [
-        _shadow_scores(bench, estimator, half, seed=1_000_003 * (number + 1) + bench.seed)
+        _shadow_scores(like, estimator, half, seed=1_000_003 * (number + 1) + bench.seed)
         for number, half in enumerate(chosen)
     ]
     trained_on = np.zeros((shadows, len(members) + len(others)), dtype=bool)
     for number, half in enumerate(chosen):
         trained_on[number, len(members) + half] = True
-    z = lira_scores(np.concatenate([outcome.members, outcome.others]), np.stack(scores), trained_on)
+    z = lira_scores(np.concatenate([target.members, target.others]), np.stack(scores), trained_on)
     return judge_attack(z[: len(members)], z[len(members) :])
 
 

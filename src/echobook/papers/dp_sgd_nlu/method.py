@@ -15,7 +15,6 @@ An estimator is what a training loop asks for a gradient; it also says what one 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
@@ -23,6 +22,7 @@ from echobook.privacy.accounting import SENSITIVITY, Phase, epsilon
 from echobook.privacy.mechanism import (
     Clipping,
     Losses,
+    Step,
     add_noise,
     decayed,
     equal_shares,
@@ -51,23 +51,18 @@ class MicroBatches:
     by_layer: bool = True
     sensitivity: float = SENSITIVITY["means"]
 
-    def gradient(
-        self,
-        model: nn.Module,
-        losses: Losses,
-        lot: Int[Tensor, "B"],
-        *,
-        expected: float,
-        epoch: int,
-        generator: torch.Generator,
-    ) -> Gradients:
-        """Equations (1) and (2) on one lot; `expected` (the mean size of a lot) plays no part."""
+    def gradient(self, model: nn.Module, losses: Losses, lot: Int[Tensor, "B"], step: Step) -> Gradients:
+        """Equations (1) and (2) on one lot; its expected size plays no part."""
         clipping = Clipping(self.bound, equal_shares(model) if self.by_layer else None)
-        dealt = random_parts(lot, self.parts, generator)
+        dealt = random_parts(lot, self.parts, step.generator)
         total = sum_of_clipped_means(model, losses, dealt, clipping)
-        sigma = decayed(self.multiplier, self.decay, epoch)
+        sigma = decayed(self.multiplier, self.decay, step.epoch)
         return add_noise(
-            total, multiplier=sigma, bound=self.bound, summands=float(self.parts), generator=generator
+            total,
+            multiplier=sigma,
+            bound=self.bound,
+            summands=float(self.parts),
+            generator=step.generator,
         )
 
 

@@ -4,7 +4,6 @@ The CSV has the columns ``utterance`` and ``intent``; slots are marked in the ut
 ``play [bohemian rhapsody](title) in the [kitchen](room)``.
 """
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from echobook.data.slots import SlotCorpus, Tagged, tag_characters
+from echobook.data.text_files import read_columns
 from echobook.data.types import DatasetUse, rows_digest
 from echobook.data.unicode import nfc
 from echobook.papers.dp_sgd_nlu.experiment import Bench, BiLSTMStart, Outcome
@@ -48,20 +48,15 @@ def read_csv(path: Path) -> SlotCorpus:
     """Read the file.
 
     Raises:
-        PrivacyError: missing file, wrong header, a bad row (file and line named), fewer than 40 rows.
+        PrivacyError: missing file, slots that are marked wrongly (file and line named), fewer than 40 rows.
+        MalformedRow: wrong header, a row that is not two filled fields; file and line are named.
     """
     if not path.is_file():
         raise PrivacyError(f"{path}: no such file; expected a CSV with the columns utterance and intent")
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        if not {"utterance", "intent"} <= set(reader.fieldnames or []):
-            raise PrivacyError(
-                f"{path}: expected the columns utterance and intent, found {reader.fieldnames}"
-            )
-        rows = [
-            read_marked(row["utterance"] or "", row["intent"] or "", f"{path}:{reader.line_num}")
-            for row in reader
-        ]
+    rows = [
+        read_marked(row["utterance"], row["intent"], f"{path}:{line}")
+        for line, row in read_columns(path, ("utterance", "intent"))
+    ]
     if len(rows) < LEAST:
         raise PrivacyError(f"{path}: expected at least {LEAST} utterances, found {len(rows)}")
     digest = rows_digest([*row.words, *row.tags, row.intent] for row in rows)
@@ -95,7 +90,7 @@ def train_privately(
     row = {
         "intent accuracy": float(np.mean(outcome.hits)),
         "span F1": outcome.f1,
-        "attack AUC": outcome.attack.auc,
+        "attack AUC": outcome.last.attack.auc,
         "epsilon": bench.epsilon(estimator, delta=1 / (2 * size)),
     }
     return OwnResult(pd.DataFrame([row]), outcome, material)

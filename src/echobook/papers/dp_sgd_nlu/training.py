@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from echobook.papers.dp_sgd_nlu.material import Batch
 from echobook.papers.dp_sgd_nlu.model import joint_losses
-from echobook.privacy.mechanism import Losses, poisson_lot
+from echobook.privacy.mechanism import Losses, Step, poisson_lot
 from echobook.privacy.taps import Gradients, PrivacyError
 
 
@@ -31,16 +31,7 @@ class Estimator(Protocol):
     @property
     def sensitivity(self) -> float: ...
 
-    def gradient(
-        self,
-        model: nn.Module,
-        losses: Losses,
-        lot: Int[Tensor, "B"],
-        *,
-        expected: float,
-        epoch: int,
-        generator: torch.Generator,
-    ) -> Gradients: ...
+    def gradient(self, model: nn.Module, losses: Losses, lot: Int[Tensor, "B"], step: Step) -> Gradients: ...
 
 
 @runtime_checkable
@@ -114,14 +105,8 @@ def train(
         start = time.process_time()
         for _ in range(schedule.steps(len(data))):
             lot = poisson_lot(len(data), q, lots)
-            found = estimator.gradient(
-                model,
-                _losses_of(model, data),
-                lot,
-                expected=float(schedule.lot),
-                epoch=epoch,
-                generator=noise,
-            )
+            step = Step(float(schedule.lot), epoch, noise)
+            found = estimator.gradient(model, _losses_of(model, data), lot, step)
             for name, weight in named.items():
                 weight.grad = found[name]
             optimizer.step()

@@ -17,11 +17,10 @@ from echobook.papers.federated_nlu.method import Arm, learn_over_periods, pooled
 from echobook.papers.federated_nlu.rates import chosen_rate
 from echobook.papers.federated_nlu.training import Budget, Curve, centralised, train_arm, watched_rounds
 
-# What differs between the simulated worlds: the devices' mixes of intents, and how heavy devices differ.
+# What differs between the simulated worlds: the devices' mixes of intents.
 WORLDS: dict[str, Mapping[str, float]] = {
     "mixed": {"skew": 0.3},
     "iid": {"skew": 0.0},
-    "atypical": {"skew": 0.3, "atypical": 0.8},
     "personal": {"skew": 0.03},
 }
 MAIN = ("uniform-n", "uniform-equal", "activity-n", "activity-equal")
@@ -201,60 +200,6 @@ def local_only(world: World, *, rate: float, epochs: int, devices: int, seed: in
         theta = local.train(model, model.start(seed), fleet.features[rows], fleet.labels[rows], rng)
         found += world.test.by_item(world.test.correct(model, theta))
     return found / len(chosen)
-
-
-@dataclass(frozen=True)
-class Knob:
-    """One setting that is turned while all others stay: of the devices, or of the budget."""
-
-    name: str
-    values: tuple[float, ...]
-
-    def turned(self, value: float, at: Points) -> tuple[dict[str, float], Points]:
-        """Changes of the devices' settings, and the points to compare at."""
-        if self.name in ("m", "epochs"):
-            return {}, replace(at, budget=replace(at.budget, **{self.name: int(value)}))
-        return {self.name: value}, at
-
-
-KNOBS = (
-    Knob("tail", (0.0, 0.75, 1.5, 2.25)),
-    Knob("skew", (0.0, 1.0, 0.3, 0.03)),
-    Knob("atypical", (0.0, 0.4, 0.8)),
-    Knob("m", (5.0, 10.0, 20.0, 40.0)),
-    Knob("epochs", (1.0, 2.0, 4.0)),
-)
-
-
-def sweep(
-    knob: Knob, texts: Texts, at: Points, *, rates: str, devices: int, seed: int
-) -> list[dict[str, float | str]]:
-    """Gain of activity-equal over uniform-n at each value of a knob: early and late, for all and balanced.
-
-    Both arms train at the rate of activity-equal, so that nothing but selection and weights differs.
-    """
-    rows: list[dict[str, float | str]] = []
-    for value in knob.values:
-        changes, here = knob.turned(value, at)
-        world = build_world("mixed", texts, seed=seed, devices=devices, **changes)  # type: ignore[arg-type]
-        watch, rate = list(at.named.values()), chosen_rate(rates, "activity-equal")
-        curves = {
-            name: train_arm(world, arm(name), here.budget, rate=rate, seed=seed, watch=watch)
-            for name in ("uniform-n", "activity-equal")
-        }
-        for weighting in ("all", "balanced"):
-            for point, number in at.named.items():
-                ends = [world.test.accuracy(c.at_round(number), weighting) for c in curves.values()]
-                rows.append(
-                    {
-                        "knob": knob.name,
-                        "value": value,
-                        "test": weighting,
-                        "point": point,
-                        "gain": ends[1] - ends[0],
-                    }
-                )
-    return rows
 
 
 def reference_scores(

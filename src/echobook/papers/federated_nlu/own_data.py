@@ -9,7 +9,6 @@ of time, and the last fifth of each user's rows is held out instead of a random 
 on the same grid of learning rates, on a part of the training rows of each user.
 """
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from echobook.data.text_files import MalformedRow, read_lines
+from echobook.data.text_files import MalformedRow, read_columns
 from echobook.data.types import DatasetUse, rows_digest
 from echobook.federated.rounds import Diverged
 from echobook.papers.federated_nlu.baselines import arm
@@ -54,22 +53,12 @@ def read_users(path: Path) -> pd.DataFrame:
             and line are named.
         ValueError: fewer than two users or labels.
     """
-    reader = csv.reader((line + "\n" for _, line in read_lines(path)), strict=True)
-    header = [name.strip() for name in next(reader, [])]
-    if absent := [name for name in COLUMNS if name not in header]:
-        raise MalformedRow(path, 1, f"the columns {', '.join(COLUMNS)}", f"no {absent[0]} in {header}")
-    wanted = [*COLUMNS, *(["time"] if "time" in header else [])]
-    rows = []
-    for fields in reader:
-        row = dict(zip(header, (field.strip() for field in fields), strict=False))
-        if len(fields) != len(header) or not all(row[name] for name in wanted):
-            raise MalformedRow(path, reader.line_num, f"filled fields {', '.join(wanted)}", fields)
-        rows.append([row[name] for name in wanted] + [reader.line_num])
-    frame = pd.DataFrame(rows, columns=[*wanted, "line"])
+    rows = [{**row, "line": line} for line, row in read_columns(path, COLUMNS, ("time",))]
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, "line"] if not rows else None)
     for name in ("user", "label"):
         if frame[name].nunique() < 2:
             raise ValueError(f"{path}: expected at least two values of {name}, got {frame[name].nunique()}")
-    return _in_time(path, frame) if "time" in wanted else frame
+    return _in_time(path, frame) if "time" in frame else frame
 
 
 def _in_time(path: Path, frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ rewrites that nobody has ever said are dropped. Axis letters: B requests, T and 
 width. Training takes O(pairs U (V + T) D) time. Word 0 is padding, 1 the end, 2 the start.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -179,13 +179,19 @@ def _sounds(text: str) -> str:
     return " ".join(sound_key(word) for word in text.split())
 
 
-def oracle(requests: pd.DataFrame, shop: Catalogue) -> dict[str, str]:
-    """Upper bound of any context-free table: each text goes to the goal most of its users want."""
-    wanted = requests.groupby(["text", "goal"]).size().reset_index(name="n").sort_values(["n", "goal"])
-    goal = dict(zip(wanted.text, wanted.goal, strict=True))
+def oracle(requests: pd.DataFrame, shop: Catalogue, *, within: Iterable[str] | None = None) -> dict[str, str]:
+    """Upper bound of any context-free table: each text goes to the goal most of its users want.
+
+    within: the texts that a table may rewrite (those that mining heard often enough); None: all. Of the goals
+    that some wording reaches, the one wanted most; a text already understood so is left alone.
+    """
     wording = {frame: text for text, frame in shop.understanding.items()}
+    allowed = None if within is None else set(within)
+    wanted = requests.groupby(["text", "goal"]).size().reset_index(name="n")
+    wanted = wanted[wanted.goal.isin(list(wording))].sort_values(["n", "goal"])
+    goal = dict(zip(wanted.text, wanted.goal, strict=True))
     return {
         text: wording[target]
         for text, target in goal.items()
-        if target in wording and shop.understanding.get(text) != target
+        if shop.understanding.get(text) != target and (allowed is None or text in allowed)
     }

@@ -1,14 +1,15 @@
 """What happens when the log that is mined next was made with rewrites live.
 
 Once u -> u* is served, users no longer say u and then u*: u looks successful and its rewrite unsupported
-(Ponnusamy et al., arXiv 2205.00029; we read the abstract). Three ways to mine round after
+(Ponnusamy et al., arXiv 2205.00029; we read the abstract). A control and three ways to mine round after
 round, each from the last log only:
 
+    unserved       the log as it is, and nothing is ever served: what the rounds alone change
     plain          the log as it is
     hold-out       only sessions that were kept free of rewriting (a share `hold_out` of the traffic)
     superposition  a rewritten turn is logged as two: what would have been understood, then what was. The
-    first
-                   is kept with probability w = Pr_Beta(success with > success without), judged per rewrite
+                   first is kept with probability w = Pr_Beta(success with > success without), judged per
+                   rewrite
 
 Users' taste changes from round to round, so that an old table cannot simply be kept.
 """
@@ -25,7 +26,7 @@ from echobook.papers.self_learning.material import Catalogue, Users, simulate
 from echobook.papers.self_learning.method import MiningRules
 from echobook.papers.self_learning.training import mined_table
 
-REMEDIES = ("plain", "hold-out", "superposition")
+REMEDIES = ("unserved", "plain", "hold-out", "superposition")
 
 
 def rounds(
@@ -44,7 +45,8 @@ def rounds(
     for turn in range(count_rounds):
         now = replace(users, taste=users.taste + turn // 2)
         share = hold_out if remedy == "hold-out" else 0.0
-        log = simulate(heard, now, sessions=sessions, seed=seed + turn, table=table, hold_out=share)
+        live = {} if remedy == "unserved" else table
+        log = simulate(heard, now, sessions=sessions, seed=seed + turn, table=live, hold_out=share)
         free = log[~log.rewritten].groupby("text").outcome.agg(["sum", "size"])
         before |= {
             str(t): (int(s), int(n)) for t, s, n in zip(free.index, free["sum"], free["size"], strict=True)
@@ -61,7 +63,7 @@ def rounds(
 def _as_mined(
     log: pd.DataFrame, remedy: str, table: Mapping[str, str], before: Mapping[str, tuple[int, int]], seed: int
 ) -> pd.DataFrame:
-    if remedy == "plain" or not log.rewritten.any():
+    if remedy in ("unserved", "plain") or not log.rewritten.any():
         return log
     if remedy == "hold-out":
         touched = log.groupby("session").rewritten.transform("any")

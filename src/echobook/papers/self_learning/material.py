@@ -157,18 +157,26 @@ def uneven(log: pd.DataFrame, *, seed: int, pause_s: float = 12.0, rest_s: float
 
 
 def write_log(
-    shop: Catalogue, users: Users, folder: Path, *, turns: int, seed: int, part: int = 1_000_000
-) -> None:
+    shop: Catalogue, users: Users, folder: Path, *, turns: int, seed: int, part: int = 100_000,
+    fresh: float = 0.5,
+) -> None:  # fmt: skip
     """Write a log of exactly `turns` turns as Parquet files of at most `part` turns, with the real columns.
 
-    One part is simulated; every further one says the same on other devices. Memory: one part.
+    One part is simulated. Every further one has other devices, and a share `fresh` of its devices speak of
+    things of their own (texts and interpretations marked with the part's number), so that users, texts and
+    states grow with the log. Memory: one part.
     """
     folder.mkdir(parents=True)
     log = simulate(shop, users, sessions=min(turns, part), seed=seed)  # each session has a turn or more
     order = np.argsort(log.session.to_numpy(), kind="stable")[: min(turns, part)]  # whole sessions
     piece = pa.Table.from_pandas(log.iloc[order][list(COLUMNS)], preserve_index=False)
+    own = pa.array(np.random.default_rng(seed).permutation(part)[piece["device"].to_numpy()] < fresh * part)
     for number, start in enumerate(range(0, turns, part)):
         shifted = piece.set_column(0, "device", pc.add(piece["device"], number * part))
+        for name in ("text", "interpretation") if number else ():
+            said = shifted[name].cast(pa.string())
+            column = pc.if_else(own, pc.binary_join_element_wise(said, f"of {number}", " "), said)
+            shifted = shifted.set_column(shifted.column_names.index(name), name, column)
         pq.write_table(shifted.slice(0, turns - start), folder / f"part-{number:04}.parquet")
 
 

@@ -1,8 +1,9 @@
 """Rewrites mined from sessions by an absorbing Markov chain (Ponnusamy et al., AAAI 2020).
 
-States are interpretations h; two absorbing states mean success and failure. With p(h|u) = n(u, h) / n(u),
-Q and R from the counts of all users' sessions, and N = (I - Q)^-1, a request u is scored by where its
-users end up content:
+States are interpretations h; two absorbing states mean success and failure, a third, *other*, takes the
+moves that are pruned because they are rare: they stay in n(h), so that a state with a few good endings and
+many rare exits does not look certain to succeed. With p(h|u) = n(u, h) / n(u), Q and R from the counts of all
+users' sessions, and N = (I - Q)^-1, a request u is scored by where its users end up content:
 
     pi_u(h) = sum_h0 p(h0|u) N[h0, h] R[h, success]        last success (probability of being absorbed from h)
     pi_u(h) = max over paths u -> h0 -> ... -> h of their probability, times R[h, success]     best path
@@ -32,6 +33,7 @@ from echobook.markov.solve import absorption_probabilities
 from echobook.markov.walks import best_path_scores, truncated_visits
 from echobook.sessions.program import NOTHING, Counts
 
+ENDS = ("success", "failure", "other")
 SCORERS = ("last-success", "best-path", "next-state", "last-state", "next-success", "absorption-gain")
 
 
@@ -42,6 +44,7 @@ class MiningRules:
     scorer: str = "last-success"
     depth: int = 5  # longest path from a request to its rewrite, in turns
     min_moves: int = 3  # rarer edges are pruned
+    keep_pruned: bool = True  # pruned moves count as ending in "other"; False forgets them (an ablation)
     min_texts: int = 8  # rarer requests are left alone
     margin: float = 0.15  # least gain of estimated success; -inf switches the test off
     prior: tuple[float, float] = (1.0, 1.0)  # Beta prior (a, b) of a state's success
@@ -52,7 +55,7 @@ class MiningRules:
 class SessionGraph:
     """The chain with what surrounds it: texts, p(h|u) and each state's success record."""
 
-    chain: AbsorbingChain  # S states; ends are (success, failure)
+    chain: AbsorbingChain  # S states; ends are ENDS
     texts: tuple[str, ...]
     readings: sparse.csr_array  # (B, S) counts n(u, h)
     good: Float[np.ndarray, "S"]  # wanted visits
@@ -60,7 +63,7 @@ class SessionGraph:
 
 
 def session_graph(counts: Counts, rules: MiningRules) -> SessionGraph:
-    """Prune rare moves, drop states that never lead to an end, and estimate the chain.
+    """Prune rare moves into "other", drop states that never lead to an end, and estimate the chain.
 
     Raises ValueError when no session ends with a known outcome: without an absorbing state there is no chain.
     """
@@ -68,21 +71,18 @@ def session_graph(counts: Counts, rules: MiningRules) -> SessionGraph:
         raise ValueError(
             "no session ends with a known outcome; fill the outcome column (1 wanted, 0 not wanted)"
         )
-    moves = counts.moves[counts.moves.n >= rules.min_moves]
-    keep = _ending(moves, set(counts.ends.state))
-    index = pd.Index(sorted(keep))
-    moves = moves[moves.state.isin(keep) & moves.following.isin(keep)]
-    ends, visits = counts.ends.set_index("state"), counts.visits.set_index("state").reindex(index).fillna(0)
-    good, total = (ends[column].reindex(index).fillna(0).to_numpy(float) for column in ("good", "n"))
-    q = _table(
-        _places(index, moves.state), _places(index, moves.following), moves.n, (len(index), len(index))
-    )
-    chain = chain_from_counts(
-        q, np.column_stack([good, total - good]), states=list(index), ends=["success", "failure"]
-    )
-    said = counts.emissions[counts.emissions.state.isin(keep)]
+    moves, index = _pruned(counts, rules)
+    size = (len(index), len(index))
+    q = _table(_places(index, moves.state), _places(index, moves.following), moves.n, size)
+    ends = counts.ends.set_index("state").reindex(index).fillna(0)
+    good, total = (ends[column].to_numpy(float) for column in ("good", "n"))
+    other = _left(counts.moves, index) - _left(moves, index) if rules.keep_pruned else np.zeros(len(index))
+    absorbed = np.column_stack([good, total - good, other])
+    chain = chain_from_counts(q, absorbed, states=list(index), ends=ENDS)
+    said = counts.emissions[counts.emissions.state.isin(index)]
     texts = pd.Index(sorted(set(said.text)))
     readings = _table(_places(texts, said.text), _places(index, said.state), said.n, (len(texts), len(index)))
+    visits = counts.visits.set_index("state").reindex(index).fillna(0)
     return SessionGraph(chain, tuple(texts), readings, visits.good.to_numpy(float), visits.n.to_numpy(float))
 
 
@@ -131,7 +131,7 @@ def score(graph: SessionGraph, rows: Int[np.ndarray, "B"], rules: MiningRules) -
             truncated_visits(chain, starts, depth=rules.depth) @ sparse.diags_array(chain.r[:, 0])
         )
     if rules.scorer == "last-state":
-        ends = sparse.diags_array(chain.r.sum(axis=1))
+        ends = sparse.diags_array(chain.r[:, :2].sum(axis=1))  # success or failure
         return sparse.csr_array(truncated_visits(chain, starts, depth=rules.depth) @ ends)
     if rules.scorer == "next-state":
         return sparse.csr_array(starts @ chain.q)
@@ -195,6 +195,23 @@ def _best_paths(chain: AbsorbingChain, starts: sparse.csr_array, depth: int) -> 
     places = np.array(list(cells), dtype=np.int64).reshape(-1, 2)
     values = np.array(list(cells.values()), dtype=np.float64)
     return _table(places[:, 0], places[:, 1], values, (starts.shape[0], chain.size))
+
+
+def _pruned(counts: Counts, rules: MiningRules) -> tuple[pd.DataFrame, pd.Index]:
+    """The moves that are kept, and the states that lead to an end by them, in order."""
+    frequent = counts.moves.n >= rules.min_moves
+    ending = set(counts.ends.state)
+    if rules.keep_pruned:
+        ending |= set(counts.moves.state[~frequent])
+    moves = counts.moves[frequent]
+    keep = _ending(moves, ending)
+    index = pd.Index(sorted(keep))
+    return moves[moves.state.isin(keep) & moves.following.isin(keep)], index
+
+
+def _left(moves: pd.DataFrame, index: pd.Index) -> Float[np.ndarray, "S"]:
+    """How often each state was left for another one."""
+    return moves.groupby("state").n.sum().reindex(index).fillna(0).to_numpy(float)
 
 
 def _ending(moves: pd.DataFrame, ending: set[str]) -> set[str]:
