@@ -58,7 +58,7 @@ def test_a_malformed_row_is_named(tmp_path: Path, place: int, value: str) -> Non
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     write(tmp_path / "nba.csv", [], header=("created_utc", "id"))
-    with pytest.raises(MalformedRow, match=r"nba.csv:1: expected the columns created_utc, id, title, got .no"):
+    with pytest.raises(MalformedRow, match=r"nba.csv:1: expected the columns created_utc, id, title"):
         read_titles(tmp_path / "nba.csv")
 
 
