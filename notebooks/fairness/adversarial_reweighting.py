@@ -692,28 +692,28 @@ size_fault(InverseSize) or "pass"
 # %% [markdown]
 # ### Exercise 3: a set on which the gap has no reason
 #
-# Change one argument so that training has as many women as men, and as many voices as before. Then compare the gap.
+# A small set with nine men and three women in training. Change two arguments so that it has as many women as men, and as many voices as before.
 
 # %% tags=["exercise"]
-level = material.imbalanced_sets(majority, minority, judged, seed=seed)  # change this
+level = material.imbalanced_sets(9, 3, 4, seed=seed, utterances=2)  # change this
 chosen = level.splits["imbalanced"]
 
 # %% tags=["exercise"]
 women = int(material.mask_of(level.voices, sex="f")[chosen.train].sum())
 share = women / len(chosen.train)
-right = abs(share - 0.5) < 0.02 and len(chosen.train) == majority + minority
+right = abs(share - 0.5) < 0.02 and len(chosen.train) == 12
 print("pass" if right else f"not yet: {women} of {len(chosen.train)} are women")
 
 # %% [markdown]
 # :::{admonition} Solution
 # :class: dropdown
-# `majority` and `minority` both half of their sum. The same voices are in the set `even` above.
+# Six and six. The set `even` of any pair of numbers has the same voices.
 # :::
 
 # %% tags=["solution", "hide-cell"]
-half = (majority + minority) // 2
-level = material.imbalanced_sets(half, half, judged, seed=seed)
-{name: round(run["baseline"].rates().full["all"], 3) for name, run in skewed.items()}
+level = material.imbalanced_sets(6, 6, 4, seed=seed, utterances=2)
+equal = level.splits["imbalanced"].train.tolist() == level.splits["even"].train.tolist()
+"pass" if equal else "two different sets"
 
 # %% [markdown]
 # ## What did we learn?

@@ -60,8 +60,8 @@ text_users: int = 300  # customers of the text world [2, ]
 sweep_users: int = 300  # customers of the sweeps over knobs [2, ]
 moments: int = 500  # test moments at which all jokes are ranked [1, ]
 days: int = 14  # of the online test [1, ]
-epochs: int = 3  # of the deep models [0, ]
-batch: int = 512  # rows of a training step [1, ]
+epochs: int = 5  # of the deep models [0, ]
+batch: int = 256  # rows of a training step [1, ]
 splits: int = 200  # A/A tests [1, ]
 
 # %% tags=["hide-input"]
@@ -432,7 +432,7 @@ chapter.table(
     caption="This run, one-day return.",
 )
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Each model as a point: AUC over all told jokes to the right, AUC at a moment upwards. Popularity lies to the left and high, the model that knows no joke to the right and at one half."}, "figure": {"caption": "This run: what the paper's measure says of a model, and how well it ranks the jokes that a customer can be told.", "name": "fig-joke-two-readings"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels, one a label. Each model is a point: AUC over all told jokes to the right, AUC at a moment upwards, lines at one half."}, "figure": {"caption": "This run: what the paper's measure says of a model, and how well it ranks the jokes that a customer can be told.", "name": "fig-joke-two-readings"}}
 with figure_style():
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.6))
     for axes, label in zip(panels, LABELS, strict=True):
@@ -455,8 +455,8 @@ with figure_style():
 # **C4**, {verdict}`joke-skill:C4`. `who-and-when` knows no joke at all. Over all told jokes it has {result}`joke-skill:ratings/reuse/pooled/who-and-when|.3f` on
 # reuse, popularity {result}`joke-skill:ratings/reuse/pooled/popularity|.3f`, the regression {result}`joke-skill:ratings/reuse/pooled/regression|.3f`. At a moment, where a
 # joke has to be chosen, the order of the first two is {result}`joke-skill:ratings/reuse/choice/who-and-when|.3f` against
-# {result}`joke-skill:ratings/reuse/choice/popularity|.3f`. A pooled AUC asks whether *this* telling was more probably followed by a request than *that* one, and
-# knowing who talks much and when answers most of it.
+# {result}`joke-skill:ratings/reuse/choice/popularity|.3f`. A pooled AUC asks whether *this* telling was more probably followed by a request than *that* one; who
+# talks much, and when, is part of the answer and no part of the choice.
 #
 # (joke-c2)=
 # **C2**, {verdict}`joke-skill:C2`. By the paper's measure on the return label: regression {result}`joke-skill:ratings/back/pooled/regression|.3f`, popularity
@@ -464,8 +464,8 @@ with figure_style():
 #
 # (joke-c3)=
 # **C3**, {verdict}`joke-skill:C3`. At a moment: regression {result}`joke-skill:ratings/reuse/choice/regression|.3f`, without crosses
-# {result}`joke-skill:ratings/reuse/choice/without-crosses|.3f`. What a month of such labels can tell of one person's taste is little: one outcome is a coin that liking
-# bends by a few points, and a customer hears some fifteen jokes.
+# {result}`joke-skill:ratings/reuse/choice/without-crosses|.3f`. One outcome is a coin that liking bends by a few points, and a customer hears a dozen or two of
+# jokes in a month: that is all there is to learn one person's taste from.
 #
 # (joke-c8)=
 # **C8**, {verdict}`joke-skill:C8`. On the return label *always no* is right in {result}`joke-skill:ratings/back/accuracy/constant-no|.3f` of the test rows, the regression in
@@ -479,7 +479,7 @@ with figure_style():
 # {result}`joke-skill:ratings/reuse/pooled/convolution|.3f` and {result}`joke-skill:ratings/reuse/choice/convolution|.3f`. On the return label one task gives
 # {result}`joke-skill:ratings/back/pooled/single-task|.3f`, several {result}`joke-skill:ratings/back/pooled/transformer|.3f`.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Validation AUC of the deep models after every epoch, from the untrained state near one half upwards."}, "figure": {"caption": "This run: validation AUC of each deep model's main label after every epoch; epoch 0 is untrained.", "name": "fig-joke-curves"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Lines of validation AUC against epochs, one a deep model, from the untrained state on."}, "figure": {"caption": "This run: validation AUC of each deep model's main label after every epoch; epoch 0 is untrained.", "name": "fig-joke-curves"}}
 with figure_style():
     figure, axes = plt.subplots(figsize=(5, 3))
     for name, deep in networks.items():
@@ -538,8 +538,8 @@ chapter.table(
 # ## Ablations and controls
 #
 # (joke-c9)=
-# **C9**, {verdict}`joke-skill:C9`. The knob is how strongly, and in which direction, satisfaction drives asking again. AUC over all told jokes hardly notices;
-# what customers hear turns with it.
+# **C9**, {verdict}`joke-skill:C9`. The knob is how strongly, and in which direction, satisfaction drives asking again. Does AUC over all
+# told jokes notice? Does what customers hear?
 
 # %%
 if ratings == "jester5k":
@@ -557,7 +557,7 @@ for row in knob:
     for what in ("pooled", "choice", "liking-gain", "interruption-gain"):
         chapter.record(f"strength/{what}/{value}", row[what], unit=what)
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels over the strength of the satisfaction effect. Pooled AUC stays high everywhere; AUC at a moment and the gain in liking rise from below to above their neutral lines as the effect goes from negative to positive."}, "figure": {"caption": "This run: the regression on reuse while the satisfaction effect goes from reversed over none to strong.", "name": "fig-joke-strength"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels over the strength of the satisfaction effect, from reversed to strong: pooled AUC and AUC at a moment; gain in liking over the rotation, with a line at nothing."}, "figure": {"caption": "This run: the regression on reuse while the satisfaction effect goes from reversed over none to strong.", "name": "fig-joke-strength"}}
 with figure_style():
     figure, panels = plt.subplots(1, 2, figsize=(8, 3))
     swept = pd.DataFrame(knob).rename(columns={"choice": "at a moment"})
@@ -805,7 +805,7 @@ print(
 # %% [markdown]
 # :::{admonition} Solution
 # :class: dropdown
-# `strength=0.0`. AUC over all told jokes stays where it was, because people are as different as before; at a moment nothing is left.
+# `strength=0.0`. People are as different as before, so AUC over all told jokes need not fall; at a moment there is nothing to learn.
 # :::
 
 # %% tags=["solution", "hide-cell"]
@@ -822,7 +822,7 @@ round(pooled, 3), round(float(np.nanmean(auc)), 3)
 # - Ask of every ranking measure what a model without items would get: on reuse `who-and-when` has
 #   {result}`joke-skill:ratings/reuse/pooled/who-and-when|.3f` pooled and cannot choose a joke.
 # - Rank inside one customer's list of the moment, where whatever is the same for the whole list must cancel.
-# - An implicit label is a hypothesis about behaviour: where people ask again because a joke was bad, a model learns to tell bad ones.
+# - An implicit label is a hypothesis about behaviour: turn the effect round, and look at what the model would tell then.
 # - Keep the probability of every choice, for a log without it cannot be asked what another policy would have done.
 
 # %% tags=["hide-input"]

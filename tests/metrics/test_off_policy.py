@@ -71,6 +71,13 @@ def test_rows_of_one_customer_widen_the_interval() -> None:
     assert rows.high - rows.low < 0.4 * (once.high - once.low)
 
 
+def test_self_normalised_does_not_care_for_the_scale_of_weights() -> None:
+    rng = np.random.default_rng(4)
+    reward, weight = rng.random(40), rng.random(40)
+    one, other = (snips(reward, weight * scale, np.arange(40)) for scale in (1.0, 3.0))
+    assert (other.value, other.low, other.high) == pytest.approx((one.value, one.low, one.high))
+
+
 def test_intervals_cover() -> None:
     rng, covered = np.random.default_rng(3), 0
     logged, target, mean = np.array([0.7, 0.2, 0.1]), np.array([0.2, 0.3, 0.5]), np.array([0.2, 0.5, 0.8])

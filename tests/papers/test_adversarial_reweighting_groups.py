@@ -55,7 +55,7 @@ def test_leaving_one_out_equals_a_loop() -> None:
     one = fold(1, list(range(0, 16, 2)), by=("sex",))
     judged = np.arange(16)
     found = one.without_each(judged)["all"]
-    for speaker in (0, 6, 14):
+    for speaker in range(0, 16, 2):
         assert found[speaker] == pytest.approx(slow_rate(one, one.slices["all"], speaker), abs=1e-9)
     assert found[1] == one.rates()["all"]  # not judged here
 

@@ -139,6 +139,16 @@ def test_what_is_known_at_each_moment_by_hand() -> None:
     assert seen == [([1], [-1], 1), ([1, 0], [1, 1], 0), ([1, 0, 0], [1, 1, 0], 0)]
 
 
+@pytest.mark.parametrize(
+    ("gap", "reuse", "back"),
+    [(300, 1, -1), (301, 0, -1), (3599, 0, -1), (3600, 0, 1), (90_000, 0, 1), (90_001, 0, 0)],
+)
+def test_ends_of_the_windows_in_a_history(gap: int, reuse: int, back: int) -> None:
+    history, user = told([100]), np.zeros(1, dtype=np.int64)
+    history.ask(user, np.array([100 + gap]))
+    assert (history.reuse[0, 0], history.back[0, 0]) == (reuse, back)
+
+
 def test_a_history_refuses() -> None:
     history, user = told([100]), np.zeros(1, dtype=np.int64)
     with pytest.raises(ValueError, match="customer 0: the clock goes backwards, from 100 to 100 seconds"):

@@ -48,7 +48,6 @@ from echobook.papers.joke_skill.simulator import (
     Policy,
     draw_people,
     drawn,
-    final_labels,
     simulate,
     start,
 )
@@ -56,6 +55,8 @@ from echobook.papers.joke_skill.training import (
     MONTH,
     TEST_FROM,
     VALIDATION_FROM,
+    calibrate,
+    final_labels,
     make_study,
     train_regression,
 )
@@ -129,6 +130,17 @@ def test_gaps_fall_where_the_model_says(world) -> None:
 def test_calibrated_rates(study) -> None:
     assert abs(study.labels["reuse"].mean() - 0.5) < 0.03
     assert abs(study.labels["back"].mean() - 0.2) < 0.03
+
+
+def test_calibration_moves_both_bases(world) -> None:
+    people = draw_people(200, seed=7, arrive_within=DAY)
+    far = Behaviour(reuse_base=2.0, back_base=1.0)
+    found = calibrate(world, people, far, Random(), until=MONTH, seed=8)
+    assert found.reuse_base < 1.0
+    assert found.back_base < 0.0
+    assert replace(found, reuse_base=2.0, back_base=1.0) == far
+    same = calibrate(world, people, far, Random(), until=MONTH, seed=8, rounds=0)
+    assert same == far
 
 
 def test_luck_belongs_to_customer_and_number(world) -> None:

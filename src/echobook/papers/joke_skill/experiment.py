@@ -226,6 +226,8 @@ def relabelled(study: Study, windows: Windows) -> Study:
         study.people.device, jokes=len(study.world.jokes), longest=log.told.shape[1], windows=windows
     )
     moments = replay(history, user[order], time[order], joke[order])
+    unanswered = np.flatnonzero(log.now > history.now)  # asked when no joke was left
+    history.ask(unanswered, log.now[unanswered])
     kept = np.isin(
         user[order] * (time.max() + 1) + time[order],
         study.log.moments.user * (time.max() + 1) + study.log.moments.time,

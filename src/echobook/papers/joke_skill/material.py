@@ -28,7 +28,7 @@ from echobook.text.lexical import words
 DIMENSIONS, CLUSTERS, TEXT_SEED = 16, 8, 2019
 TASTE = Taste()
 TOKENS = 40  # of a text; the rest is cut off
-RARE = 2  # texts in which a word must occur
+RARE, FEW = 2, 50  # texts in which a word must occur; of fewer than so many texts every word counts
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,12 @@ def joke_table(jokes: Sequence[Joke], *, dimensions: int = DIMENSIONS) -> JokeTa
 
 def text_vectors(texts: Sequence[str], dimensions: int) -> Float[np.ndarray, "J D"]:
     """TF-IDF of words and pairs, reduced, each of unit length (a text of rare words only: zeros)."""
-    weighted = TfidfVectorizer(ngram_range=(1, 2), min_df=RARE, sublinear_tf=True).fit_transform(texts)
+    least = RARE if len(texts) >= FEW else 1
+    weighted = TfidfVectorizer(ngram_range=(1, 2), min_df=least, sublinear_tf=True).fit_transform(texts)
     size = min(dimensions, min(weighted.shape) - 1)
-    reduced = TruncatedSVD(size, random_state=TEXT_SEED).fit_transform(weighted)
+    reduced = (
+        TruncatedSVD(size, random_state=TEXT_SEED).fit_transform(weighted) if size else weighted.toarray()
+    )
     return reduced / np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), 1e-9)
 
 

@@ -13,30 +13,29 @@ talkativeness c (mean 0, variance 1):
 
 ``s`` (``strength``) is the knob: 0 makes both labels say nothing about taste, below 0 means that people ask
 again because the joke was *bad*. Interruption follows taste at every strength. a0 and d0 are set so that the
-label rates are those of the paper's sample (:func:`calibrate`). Nothing here knows how jokes are chosen: a
-policy is a function from moments to probabilities, and the probability of what was told is kept.
+label rates are those of the paper's sample (``training.calibrate``). Nothing here knows how jokes are
+chosen: a policy is a function from moments to probabilities, and the probability of what was told is kept.
 
 Axes: U customers, N tellings, J jokes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from echobook.papers.joke_skill.features import DAY, DEVICES, evening
 from echobook.papers.joke_skill.history import History, Moments, allowed_jokes, join_moments
 from echobook.papers.joke_skill.material import World
-from echobook.papers.joke_skill.method import HOUR, MINUTE, PAPER_WINDOWS, RATES, Windows
+from echobook.papers.joke_skill.method import HOUR, MINUTE, PAPER_WINDOWS, Windows
 
 NEVER = np.iinfo(np.int64).max
 PROFILE = np.array([1, 1, 1, 1, 1, 2, 4, 7, 8, 6, 5, 5, 6, 6, 5, 6, 8, 10, 12, 13, 12, 9, 5, 2], dtype=float)
 PROFILE /= PROFILE.sum()  # of requests over the hours of a day
 LUCK = 7  # uniform numbers a telling: choice, interruption, again, later, back, when, pause
-SETTLED = 0.003  # of a rate, when calibration stops
 
 
 @dataclass(frozen=True)
@@ -278,44 +277,3 @@ def _offset(time: Int[np.ndarray, " N"], luck: Float[np.ndarray, " N"]) -> Float
     below = np.take_along_axis(np.c_[np.zeros(len(time)), order], hours[:, None], axis=1)[:, 0]
     step = np.take_along_axis(order, hours[:, None], axis=1)[:, 0] - below
     return (hours + ((luck * order[:, -1] - below) / step).clip(0, 0.999)) * HOUR
-
-
-def final_labels(history: History, log: Log, end: int) -> dict[str, Int[np.ndarray, " N"]]:
-    """Outcome of each telling as known at second ``end``: 1, 0, or -1 where a window is still open."""
-    closed = history.copy()
-    users = np.flatnonzero(closed.count)
-    closed.ask(users, np.maximum(closed.now[users], end) + 1)
-    place, user = log.moments.count, log.moments.user
-    still_open = closed.told_at[user, place] > end - closed.windows.return_to
-    found = {"reuse": closed.reuse[user, place].copy(), "back": closed.back[user, place].copy()}
-    for values in found.values():
-        values[still_open] = -1
-    return {name: values.astype(np.int64) for name, values in found.items()}
-
-
-def calibrate(
-    world: World,
-    people: People,
-    behaviour: Behaviour,
-    policy: Policy,
-    *,
-    until: int,
-    seed: int,
-    rounds: int = 12,
-) -> Behaviour:
-    """Set a0 and d0 so that the label rates of a simulated log are those of the paper's sample."""
-    for _ in range(rounds):
-        stage = start(world, people)
-        log = simulate(stage, world, people, behaviour, policy, until=until, seed=seed)
-        labels = final_labels(stage.history, log, until)
-        known = labels["reuse"] >= 0
-        rates = {name: values[known].mean() for name, values in labels.items()}
-        off = {name: float(logit(RATES[name]) - logit(np.clip(rates[name], 0.01, 0.99))) for name in RATES}
-        if max(abs(rates[name] - RATES[name]) for name in RATES) < SETTLED:
-            break
-        behaviour = replace(
-            behaviour,
-            reuse_base=behaviour.reuse_base + 1.2 * off["reuse"],
-            back_base=behaviour.back_base + 1.2 * off["back"],
-        )
-    return behaviour

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.special import logit
 
 from echobook.metrics.open_set import auroc
 from echobook.papers.joke_skill.baselines import Constant, Factors, factorise, popularity
 from echobook.papers.joke_skill.features import DAY, Block, Design, residuals
-from echobook.papers.joke_skill.history import Moments
+from echobook.papers.joke_skill.history import History, Moments
 from echobook.papers.joke_skill.material import World
-from echobook.papers.joke_skill.method import LABELS, Logistic, fit_logistic
+from echobook.papers.joke_skill.method import LABELS, RATES, Logistic, fit_logistic
 from echobook.papers.joke_skill.policies import Launch
 from echobook.papers.joke_skill.simulator import (
     TYPICAL,
@@ -27,17 +28,57 @@ from echobook.papers.joke_skill.simulator import (
     People,
     Policy,
     Stage,
-    calibrate,
     draw_people,
-    final_labels,
     simulate,
     start,
 )
 
 MONTH, VALIDATION_FROM, TEST_FROM, ARRIVE_WITHIN = 30 * DAY, 17 * DAY, 21 * DAY, 10 * DAY
 PENALTIES = (3.0, 10.0, 30.0, 100.0)
+SETTLED = 0.003  # of a rate, when calibration stops
 GUESS_NOISE = 0.5  # of the launch policy's first guess, in standard deviations of a liking
 FACTORS, RIDGE, SWEEPS = 4, 3.0, 6
+
+
+def final_labels(history: History, log: Log, end: int) -> dict[str, Int[np.ndarray, " N"]]:
+    """Outcome of each telling as known at second ``end``: 1, 0, or -1 where a window is still open."""
+    closed = history.copy()
+    users = np.flatnonzero(closed.count)
+    closed.ask(users, np.maximum(closed.now[users], end) + 1)
+    place, user = log.moments.count, log.moments.user
+    still_open = closed.told_at[user, place] > end - closed.windows.return_to
+    found = {"reuse": closed.reuse[user, place].copy(), "back": closed.back[user, place].copy()}
+    for values in found.values():
+        values[still_open] = -1
+    return {name: values.astype(np.int64) for name, values in found.items()}
+
+
+def calibrate(
+    world: World,
+    people: People,
+    behaviour: Behaviour,
+    policy: Policy,
+    *,
+    until: int,
+    seed: int,
+    rounds: int = 12,
+) -> Behaviour:
+    """Set a0 and d0 so that the label rates of a simulated log are those of the paper's sample."""
+    for _ in range(rounds):
+        stage = start(world, people)
+        log = simulate(stage, world, people, behaviour, policy, until=until, seed=seed)
+        labels = final_labels(stage.history, log, until)
+        known = labels["reuse"] >= 0
+        rates = {name: values[known].mean() for name, values in labels.items()}
+        off = {name: float(logit(RATES[name]) - logit(np.clip(rates[name], 0.01, 0.99))) for name in RATES}
+        if max(abs(rates[name] - RATES[name]) for name in RATES) < SETTLED:
+            break
+        behaviour = replace(
+            behaviour,
+            reuse_base=behaviour.reuse_base + 1.2 * off["reuse"],
+            back_base=behaviour.back_base + 1.2 * off["back"],
+        )
+    return behaviour
 
 
 @dataclass(frozen=True)
