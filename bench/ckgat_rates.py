@@ -3,7 +3,7 @@
     python bench/ckgat_rates.py WORLD...     worlds: kitchen, allrecipes, lastfm
 
 Prints one line a trial and writes `src/echobook/papers/ckgat/trials.py` anew, other worlds kept. Test pairs
-play no part. Trials that `_build/ckgat-trials.json` knows are not run again.
+play no part. Trials that `_build/ckgat-trials.json` or the written file knows are not run again.
 """
 
 import json
@@ -11,14 +11,13 @@ import sys
 from pathlib import Path
 
 from echobook.papers.ckgat import experiment, worlds
-from echobook.papers.ckgat.rates import DECAYS, RATES, SEEDS, WEIGHTS, WITHOUT, best_setting
+from echobook.papers.ckgat.rates import DECAYS, MODELS, RATES, SEEDS, WEIGHTS, WITHOUT, best_setting
 from echobook.papers.ckgat.training import Budget
 from echobook.papers.ckgat.trials import TRIALS
 from echobook.text.encoder import SentenceEncoder
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "_build" / "ckgat-trials.json"
-MODELS = ("bpr-mf", "lightgcn", "kgat", "no-contrast", "sgl", "ckgat")
 HEAD = '''"""Validation NDCG@20 of each trial, as `bench/ckgat_rates.py` wrote it: world, model, setting."""
 
 # fmt: off
@@ -65,7 +64,9 @@ def tune(name, kept):
                         "decay": best_setting(found[WITHOUT[model]])[1],
                         "weight": second,
                     }
-                found[model][rate, second] = trial(world, name, model, setting, kept)
+                known = TRIALS.get(name, {}).get(model, {}).get((rate, second))
+                again = known is None
+                found[model][rate, second] = trial(world, name, model, setting, kept) if again else known
     return found
 
 

@@ -20,8 +20,20 @@ from echobook.papers.ckgat.model import (
     SequenceStrength,
     collaborative_graph,
 )
-from echobook.papers.ckgat.rates import UNTUNED, best_setting, chosen
+from echobook.papers.ckgat.rates import (
+    DECAYS,
+    MODELS,
+    RATES,
+    SEEDS,
+    UNTUNED,
+    WEIGHTS,
+    WITHOUT,
+    best_setting,
+    chosen,
+    tuned,
+)
 from echobook.papers.ckgat.training import Budget, request_pool, train
+from echobook.papers.ckgat.trials import TRIALS
 
 SETTINGS = {"rate": 0.01, "decay": 0.01, "weight": 0.01}
 USE = DatasetUse("tiny", "1", "0" * 64, "CC0", {"train": 1}, "here")
@@ -367,16 +379,45 @@ def test_rows_that_differ(kitchen):
         experiment.row("gru4rec")
 
 
+def grid(best):
+    """All trials of one world: every model is best at its setting of ``best``."""
+    trials = {}
+    for model in MODELS:
+        seconds = WEIGHTS if model in WITHOUT else DECAYS
+        tried = {(rate, second): 0.1 for rate in RATES for second in seconds}
+        trials[model] = tried | {best.get(model, (RATES[0], seconds[0])): 0.2}
+    return trials
+
+
 def test_settings_follow_the_trials():
-    known = {"here": {"lightgcn": {(0.01, 0.1): 0.3, (0.003, 0.1): 0.3}, "sgl": {(0.01, 0.02): 0.4},
-                      "ckgat": {(0.01, 0.5): 0.2}, "no-contrast": {(0.003, 0.3): 0.1}}}  # fmt: skip
-    assert best_setting(known["here"]["lightgcn"]) == (0.003, 0.1)
-    assert chosen("here", "sgl", known=known) == {"rate": 0.01, "decay": 0.1, "weight": 0.02}
-    assert chosen("here", "node-drop", known=known) == {"rate": 0.01, "decay": 0.3, "weight": 0.5}
-    assert chosen("here", "no-contrast", known=known) == {"rate": 0.003, "decay": 0.3}
+    own = grid(
+        {"lightgcn": (0.01, 0.1), "sgl": (0.01, 0.03), "ckgat": (0.003, 0.1), "no-contrast": (0.01, 0.3)}
+    )
+    known = {"here": own}
+    assert best_setting({(0.01, 0.1): 0.3, (0.003, 0.1): 0.3}) == (0.003, 0.1)
+    assert chosen("here", "sgl", known=known) == {"rate": 0.01, "decay": 0.1, "weight": 0.03}
+    assert chosen("here", "node-drop", known=known) == {"rate": 0.003, "decay": 0.3, "weight": 0.1}
+    assert chosen("here", "no-contrast", known=known) == {"rate": 0.01, "decay": 0.3}
     assert chosen("there", "sgl", known=known) == chosen("there", "kgat", known=known) == UNTUNED
     with pytest.raises(ValueError, match="no trials to choose"):
         best_setting({})
+
+
+def test_a_world_with_a_part_of_its_trials_is_not_tuned():
+    known = {"here": grid({})}
+    assert tuned("here", known=known)
+    del known["here"]["ckgat"][0.01, 0.1]
+    assert not tuned("here", known=known)
+    assert chosen("here", "bpr-mf", known=known) == UNTUNED
+
+
+def test_trials_are_on_the_grid():
+    assert all(seed >= 1000 for seed in SEEDS), "tuning seeds are never recorded"
+    for world in TRIALS.values():
+        assert set(world) <= set(MODELS)
+        for model, tried in world.items():
+            seconds = WEIGHTS if model in WITHOUT else DECAYS
+            assert set(tried) <= {(rate, second) for rate in RATES for second in seconds}
 
 
 def test_a_relative_drop_by_hand():

@@ -36,6 +36,7 @@ PERMISSIONS_OF = {
     "fsdd": ("yes", "yes"),  # CC BY-SA 4.0
     "lastfm_kgcn": ("unclear", "no"),  # MIT repository; listening data for non-commercial research upstream
     "mealrec_plus_H": ("unclear", "unclear"),  # no licence stated; citation requested
+    "molweni-dp": ("yes", "yes"),  # Apache-2.0
     "name_databases": ("unclear", "unclear"),  # Unlicense; lists collected from web sites, terms not stated
     "hackernews": ("unclear", "unclear"),  # no licence of the posts in either repository
     "jester5k": ("unclear", "no"),  # ratings free for research with citation; package GPL-2
@@ -49,6 +50,7 @@ PERMISSIONS_OF = {
     "squad_nqg": ("unclear", "unclear"),  # licence of the text not in the repository
     "stackoverflow20": ("unclear", "unclear"),  # MIT repository; titles by their writers, CC BY-SA upstream
     "trecqa": ("no", "no"),  # newswire; no licence of the data
+    "ubuntu-irc": ("yes", "yes"),  # CC BY 4.0
     "wikiqa": ("no", "no"),  # Microsoft Research Data License: research and technology development only
 }
 

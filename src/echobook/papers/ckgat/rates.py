@@ -19,6 +19,7 @@ WEIGHTS = (0.003, 0.01, 0.03, 0.1)
 SEEDS = (1000,)
 UNTUNED = {"rate": 0.01, "decay": 0.01, "weight": 0.01}
 WITHOUT = {"sgl": "lightgcn", "ckgat": "no-contrast"}  # the same model without its contrast
+MODELS = ("bpr-mf", "lightgcn", "kgat", "no-contrast", "sgl", "ckgat")
 Tried = Mapping[tuple[float, float], float]
 Trials = Mapping[str, Mapping[str, Tried]]  # world -> model -> (rate, decay or weight) -> validation NDCG
 
@@ -30,14 +31,21 @@ def best_setting(tried: Tried) -> tuple[float, float]:
     return min(tried, key=lambda setting: (-tried[setting], setting))
 
 
+def tuned(world: str, *, known: Trials | None = None) -> bool:
+    """Whether every model has as many trials on a world as the grid has settings for it."""
+    own = (TRIALS if known is None else known).get(world, {})
+    wanted = {m: len(RATES) * len(WEIGHTS if m in WITHOUT else DECAYS) for m in MODELS}
+    return all(len(own.get(model, ())) == count for model, count in wanted.items())
+
+
 def chosen(world: str, model: str, *, known: Trials | None = None) -> dict[str, float]:
     """Rate and decay of a model on a world, and the weight of its contrast if it has one.
 
-    A model that was not tried itself, an ablation, takes the settings of ``ckgat``. On a world without
-    trials all models have the same settings, :data:`UNTUNED`; nothing is recorded from there.
+    A model that was not tried itself, an ablation, takes the settings of ``ckgat``. On a world that is not
+    :func:`tuned` all models have the same settings, :data:`UNTUNED`; nothing is recorded from there.
     """
     found: Trials = TRIALS if known is None else known
-    if world not in found:
+    if not tuned(world, known=found):
         return dict(UNTUNED)
     own = found[world]
     name = model if model in own else "ckgat"
