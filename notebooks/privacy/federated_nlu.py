@@ -522,7 +522,7 @@ chapter.table(
     caption="Recorded on Hacker News, one device an author.",
 )
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Three panels of accuracy: against rounds selection by activity is ahead, against samples the curves lie together, against megabytes it is ahead again."}, "figure": {"caption": "This run, mixed devices: the same curves against rounds, against processed utterances, and against megabytes of model traffic.", "name": "fig-federated-three"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Three panels of accuracy of six rules: against rounds, against processed utterances on a logarithmic axis, and against megabytes sent."}, "figure": {"caption": "This run, mixed devices: the same curves against rounds, against processed utterances, and against megabytes of model traffic.", "name": "fig-federated-three"}}
 with figure_style():
     figure, panels = plt.subplots(1, 3, figsize=(9, 3.2), sharey=True)
     shown = [*experiment.MAIN, "top-m", "power-of-choice"]
@@ -551,7 +551,7 @@ with figure_style():
 # {result}`federated-nlu:mixed/periods/continual-gain|.3f`, with all data at once {result}`federated-nlu:mixed/periods/at-once-gain|.3f`;
 # on real users {result}`federated-nlu:users/periods/continual-gain|.3f` and {result}`federated-nlu:users/periods/at-once-gain|.3f`.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Accuracy over four periods: continual learning dips where intents appear and recovers, by activity faster than uniformly."}, "figure": {"caption": "This run: continual learning over four periods (solid) and all data at once (dashed), on the classes seen by then.", "name": "fig-federated-periods"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Accuracy over the rounds of four periods, four lines: two rules, each learning continually and with all data at once."}, "figure": {"caption": "This run: continual learning over four periods (solid) and all data at once (dashed), on the classes seen by then.", "name": "fig-federated-periods"}}
 with figure_style():
     figure, axes = plt.subplots(figsize=(6.4, 3.2))
     for colour, which in zip(palette("pair"), pair, strict=True):
@@ -612,7 +612,7 @@ for row in swept.itertuples():
         f"sweep/{row.knob}-{value}/{row.point}/{row.test}", row.gain, unit="accuracy"
     )
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Four panels, one a knob: the gain grows with the tail, hardly depends on skew, and shrinks with more devices a round."}, "figure": {"caption": "This run: gain of selection by activity at equal rounds, early and late, on all interactions and with each device once.", "name": "fig-federated-knobs"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Four panels of gain at two rounds, one a knob: the tail of sizes, the skew of content, devices a round, local epochs."}, "figure": {"caption": "This run: gain of selection by activity at equal rounds, early and late, on all interactions and with each device once.", "name": "fig-federated-knobs"}}
 with figure_style():
     figure, panels = plt.subplots(1, 4, figsize=(9, 2.8), sharey=True)
     for axes, knob in zip(panels, sweeps.KNOBS, strict=True):
@@ -641,7 +641,7 @@ for row in served.itertuples():
     metric = f"atypical-{share}/{row.test}/{row.rule}"
     chapter.record(metric, row.gain, unit="accuracy")
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Three panels of gain against how atypical heavy devices are: for all interactions, each device once, light devices. Top-m falls steeply in the last two."}, "figure": {"caption": "This run: gain over uniform selection with equal weights while heavy devices become another kind of user.", "name": "fig-federated-served"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Three panels of gain against how atypical heavy devices are: for all interactions, each device once, light devices; one line for each of three rules."}, "figure": {"caption": "This run: gain over uniform selection with equal weights while heavy devices become another kind of user.", "name": "fig-federated-served"}}
 with figure_style():
     figure, panels = plt.subplots(1, 3, figsize=(9, 2.8), sharey=True)
     for axes, test in zip(panels, material.TESTS, strict=True):
