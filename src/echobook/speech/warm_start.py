@@ -4,9 +4,11 @@ From random weights a transducer first learns to write blanks only, and stays th
 while the encodings say nothing, the blank is the best answer everywhere, and while the answer is blank, the
 encodings get hardly any gradient. So three stages, each an ordinary run of `echobook.speech.training.train`:
 
-    1. classify: softmax(W mean_t encoder(x)[t] + b) of isolated words, cross-entropy; W and b are thrown away
-    2. words:    the transducer on isolated words
-    3. strings:  the transducer on strings, weights kept by the development score
+    1. classify: softmax(W mean_t tanh(encoder(x)[t]) + b) of isolated words, cross-entropy; W and b are
+                 thrown away; tanh is what the joiner does, so that no encoding grows out of its reach
+    2. words:    the transducer on isolated words, the encoder held fixed: a fresh joiner first asks for
+                 blanks everywhere, and an encoder that follows it forgets its words within fifty updates
+    3. strings:  the whole transducer on strings, weights kept by the development score
 
 Only the encoder's `forward(frames, lengths) -> (encodings, lengths)` is used, so that every encoder gets the
 same start with the same number of updates on the same batches. Every random choice follows from the recipe's
@@ -16,7 +18,8 @@ last one to the same bits.
 Axes: B utterances, T frames, D features, S encodings, E encoding, K words.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,7 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class WordClassifier(nn.Module):
-    """Mean of the encodings over the word, then a linear layer; row k - 1 is class k of the labels."""
+    """Mean of tanh of the encodings, then a linear layer; row k - 1 is class k of the labels."""
 
     def __init__(self, encoder: nn.Module, size: int, words: int) -> None:
         super().__init__()
@@ -40,7 +43,8 @@ class WordClassifier(nn.Module):
 
     def forward(self, frames: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B K"]:
         """Scores of the words."""
-        return self.output(mean_encoding(*self.encoder(frames, lengths)))
+        encodings, lengths = self.encoder(frames, lengths)
+        return self.output(mean_encoding(torch.tanh(encodings), lengths))
 
     def loss(
         self,
@@ -180,10 +184,24 @@ def train_from_words(
     if recipe.words is not None:
         _check_words(words)
         options: dict[str, Any] = {"augment": augment, "checkpoint": place("words")}
-        one = train(model, words, settings=recipe.words, evaluate=None, **options)
+        with held(encoder):
+            one = train(model, words, settings=recipe.words, evaluate=None, **options)
     options = {"augment": augment, "checkpoint": place("strings")}
     last = train(model, strings, settings=recipe.strings, evaluate=evaluate, **options)
     return Course(classify, one, last)
+
+
+@contextmanager
+def held(module: nn.Module) -> Iterator[None]:
+    """Parameters of the module get no gradient meanwhile; statistics of batch norms go on."""
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+    for weight in trained:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in trained:
+            weight.requires_grad_(True)
 
 
 def _check_words(words: Sequence[Example]) -> None:
