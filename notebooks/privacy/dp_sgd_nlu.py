@@ -392,7 +392,7 @@ chapter.record("time/formed", milliseconds, unit="ms", timing=True)
 #
 # (dp-sgd-nlu-c2)=
 # **C2** Accuracy stays close to SGD's: {verdict}`dp-sgd-nlu:C2` · intents {result}`dp-sgd-nlu:accuracy/edp-sgd|.3f` against
-# {result}`dp-sgd-nlu:accuracy/sgd|.3f`, slots {result}`dp-sgd-nlu:f1/edp-sgd|.3f` against {result}`dp-sgd-nlu:f1/sgd|.3f`. With 2.5 and five times the noise intents
+# {result}`dp-sgd-nlu:accuracy/sgd|.3f`, slots {result}`dp-sgd-nlu:f1/edp-sgd|.3f` against {result}`dp-sgd-nlu:f1/sgd|.3f`. With more noise, *mid-noise* and *more-noise*, intents
 # come to {result}`dp-sgd-nlu:accuracy/mid-noise|.3f` and {result}`dp-sgd-nlu:accuracy/more-noise|.3f`. The biLSTM on SNIPS: intents {result}`dp-sgd-nlu:accuracy/second-edp-sgd|.3f` against
 # {result}`dp-sgd-nlu:accuracy/second-sgd|.3f`, slots {result}`dp-sgd-nlu:f1/second-edp-sgd|.3f` against {result}`dp-sgd-nlu:f1/second-sgd|.3f`.
 #
