@@ -328,7 +328,7 @@ chapter.table(
         lines, columns=["row", "intent accuracy", "slot F1", "attack AUC", "exposure"]
     ),
     name="recorded",
-    caption="Recorded on HWU64 (second: a biLSTM on SNIPS): mean and 95 % t interval over seeds.",
+    caption="Recorded on HWU64 (second: a biLSTM on SNIPS): mean, 95 % t interval.",
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-dp-curves", "caption": "Dev accuracy after each epoch of this run: are the rows trained?"}, "image": {"alt": "Lines of dev intent accuracy over epochs for SGD, DP-SGD and eDP-SGD."}}
@@ -492,7 +492,7 @@ chapter.record("control/away", away, unit="AUC", n=2 * sizes["members"])
 chapter.table(
     pd.DataFrame([[look.dev, look.attack.auc]], columns=["accuracy", "attack AUC"]),
     name="control",
-    caption="A model trained on neither members nor others (accuracy on what it was trained on).",
+    caption="A model trained on dev utterances (accuracy on these).",
 )
 
 # %% tags=["hide-input"]

@@ -20,7 +20,7 @@
 # of the speech and many *light* ones with a handful of requests. {cite:t}`dupuy2022federated` choose devices by their
 # activity, the number of requests, which the server knows without asking.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 from echobook.report.chapter import Chapter
 
 Chapter("federated-nlu").verdict_box()
@@ -232,8 +232,9 @@ def fleet_row(name, world):
     tenth = counts[: round(0.1 * len(counts))].sum() / counts.sum()
     return {
         "world": name, "devices": len(counts), "utterances": int(counts.sum()),
-        "median": int(np.median(counts)), "largest": int(counts[0]), "heaviest tenth holds": tenth,
-        "classes": world.classes, "test": len(world.test.y), "parameters": world.model.size,
+        "median": int(np.median(counts)), "largest": int(counts[0]),
+        "heaviest tenth holds": tenth, "classes": world.classes,
+        "test": len(world.test.y), "parameters": world.model.size,
     }  # fmt: skip
 
 
@@ -316,7 +317,7 @@ references["mixed"]["alone"] = experiment.local_only(
 
 # %% tags=["hide-input"]
 def record_scores(metric, world, scores, weighting="all", items=True):
-    """Record an accuracy with the scores of its items, so that intervals can draw them."""
+    """Record an accuracy with the scores of its items, for intervals to draw."""
     weights = worlds[world].test.weights[weighting]
     kept = {"items": scores, "weights": weights} if items else {}
     value = scores @ weights / weights.sum()
@@ -469,13 +470,13 @@ for name in yearly:
 # %% [markdown]
 # ## Results
 
-# %%
+# %% tags=["hide-input"]
 chapter.forest_plot()
 
 
 # %% tags=["hide-input"]
 def said(metric, digits=3):
-    """A recorded mean with its interval over seeds, a dash where nothing is recorded."""
+    """A recorded mean with its interval over seeds; a dash where there is none."""
     found = chapter.recorded(metric)
     if found is None:
         return "–"
@@ -515,7 +516,7 @@ def recorded_rows(names, world, points=("early", "late"), tests=("all",)):
 chapter.table(
     recorded_rows(all_arms, "mixed"),
     name="recorded-mixed",
-    caption="Recorded on CLINC150, mixed devices: accuracy, mean and 95 % interval over seeds.",
+    caption="Recorded on CLINC150, mixed devices: mean and 95 % interval over seeds.",
 )
 
 # %% tags=["hide-input"]
@@ -626,7 +627,8 @@ with figure_style():
         )
         sns.pointplot(
             part, x="value", y="gain", hue="point", palette=palette("pair"),
-            linestyles="-", markersize=4, linewidth=1.2, errorbar=None, ax=axes, legend=axes is panels[0],
+            linestyles="-", markersize=4, linewidth=1.2, errorbar=None, ax=axes,
+            legend=axes is panels[0],
         )  # fmt: skip
         axes.axhline(0, color="0.4", linewidth=0.8)
         axes.set(xlabel=knob.name, ylabel="gain, accuracy")
@@ -667,7 +669,7 @@ for share in ("0", "0-5", "1"):
 chapter.table(
     pd.DataFrame(rows),
     name="recorded-served",
-    caption="Recorded gain over uniform selection with equal weights, CLINC150, late round, by test set.",
+    caption="Recorded gain over `uniform-equal`, CLINC150, late round, by test set.",
 )
 
 # %% [markdown]
@@ -706,7 +708,7 @@ for name in [n for n in ("mixed", "users") if n in worlds]:
 chapter.table(
     pd.DataFrame(rows),
     name="inclusion",
-    caption="How often the heaviest device takes part in a round: m times its share of the utterances, the exact probability, and this run.",
+    caption="How often the heaviest device takes part: nominal, exact, realised.",
 )
 
 # %% [markdown]
@@ -925,16 +927,13 @@ both = experiment.run_arms(
 # %% [markdown]
 # ## What did we learn?
 #
-# 1. Choosing devices by activity pays when *rounds* or *bytes* are what costs and content is spread over users: {result}`federated-nlu:mixed/early/gain-at-equal-rounds|+.3f` of
-#    accuracy at the early round on CLINC150 and {result}`federated-nlu:mixed/late/gain-at-equal-rounds|+.3f` at the late one. Where content belongs to the user, as on
-#    Hacker News, {result}`federated-nlu:users/late/gain-at-equal-rounds|+.3f` over FedAvg is left late.
-# 2. When *computation on devices* costs, compare at equal samples: there the same gains are {result}`federated-nlu:mixed/early/gain-at-equal-samples|+.3f` and
-#    {result}`federated-nlu:mixed/late/gain-at-equal-samples|+.3f`. A round by activity simply sees more data.
-# 3. Choose by activity *or* weigh by samples. Together they count activity twice, and real users lose: {result}`federated-nlu:users/late/all/activity-n|.3f` against
-#    {result}`federated-nlu:users/late/all/activity-equal|.3f`.
-# 4. Whom it serves depends on who the heavy users are. If they want wholly other things than the rest, light devices stand at
-#    {result}`federated-nlu:atypical-1/light/activity-equal|+.3f` against a rule that treats devices alike, and at {result}`federated-nlu:atypical-1/light/activity-n|+.3f` when activity counts twice. Test
-#    with each device once.
+# Choosing devices by activity pays when *rounds* or *bytes* are what costs and content is spread over users: on CLINC150 the gain is
+# {result}`federated-nlu:mixed/early/gain-at-equal-rounds|+.3f` early and {result}`federated-nlu:mixed/late/gain-at-equal-rounds|+.3f` late, on Hacker News, where content belongs to the user, it is
+# {result}`federated-nlu:users/late/gain-at-equal-rounds|+.3f` late. When *computation on devices* costs, compare at equal samples, where the gains on CLINC150 are
+# {result}`federated-nlu:mixed/early/gain-at-equal-samples|+.3f` and {result}`federated-nlu:mixed/late/gain-at-equal-samples|+.3f`: a round by activity simply sees more data. Choose by activity *or*
+# weigh by samples, since together they count activity twice and real users have {result}`federated-nlu:users/late/all/activity-n|.3f` in place of
+# {result}`federated-nlu:users/late/all/activity-equal|.3f`. Test with each device once: where heavy users want wholly other things, light devices stand at
+# {result}`federated-nlu:atypical-1/light/activity-equal|+.3f` against a rule that treats devices alike, and at {result}`federated-nlu:atypical-1/light/activity-n|+.3f` when activity counts twice.
 
 # %% tags=["hide-input"]
 chapter.finish()
