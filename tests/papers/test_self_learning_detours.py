@@ -4,7 +4,13 @@ import pandas as pd
 import pytest
 
 from echobook.data.generators.requests import request_world
-from echobook.papers.self_learning.detours import detour_log, found_right, needed_detours, repaired_late
+from echobook.papers.self_learning.detours import (
+    detour_log,
+    found_right,
+    needed_detours,
+    repaired_late,
+    staying_or_going,
+)
 from echobook.papers.self_learning.guardrails import guarded
 from echobook.papers.self_learning.material import Users, catalogue, simulate
 from echobook.papers.self_learning.method import MiningRules, SessionGraph, mine, session_graph
@@ -53,6 +59,19 @@ def test_needed_detours_are_those_without_a_direct_move() -> None:
     assert [mined.direct[f"open thing{goal}"] > 0 for goal in range(4)] == [False, False, True, True]
     assert needed_detours(graph(log), MiningRules(margin=2.0)).empty
     assert found_right({}, right) == 0
+
+
+def test_staying_or_going_by_hand() -> None:
+    """Ten say "list"; three are content, three go on to "one", four to "two", all of these content."""
+    rows = [(user, 0.0, "list", "list", int(user < 3)) for user in range(10)]
+    rows += [(user, 9.0, "one", "one", 1) for user in range(3, 6)]
+    rows += [(user, 9.0, "two", "two", 1) for user in range(6, 10)]
+    made = graph(pd.DataFrame(rows, columns=list(COLUMNS)))
+    found = staying_or_going(made, ["list", "two", "unknown"], MiningRules()).set_index("text")
+    assert list(found.index) == ["list", "two"]
+    assert found.loc["list"].to_dict() == pytest.approx({"stay": 0.3, "go": 0.4})
+    assert found.loc["two"].to_dict() == pytest.approx({"stay": 1.0, "go": 0.0})
+    assert staying_or_going(made, [], MiningRules()).empty
 
 
 def test_late_repairs_by_hand() -> None:

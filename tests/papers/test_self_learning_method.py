@@ -290,6 +290,7 @@ def test_measures_by_hand() -> None:
     got = measures(judged)
     assert got["win-loss-traffic"] == 2
     assert got["win-loss-pairs"] == 1
+    assert got["win-share"] == 0.5
     assert got["defect-cut"] == pytest.approx(1 / 3)
     assert got["defect-cut-triggered"] == pytest.approx(1 / 2)
     assert got["coverage"] == pytest.approx(2 / 3)
@@ -301,6 +302,7 @@ def test_no_rewrites_have_a_ratio_of_one() -> None:
     judged = pd.DataFrame({"text": ["a"], "before": [False], "after": [False], "rewritten": [False]})
     got = measures(judged)
     assert got["win-loss-pairs"] == got["win-loss-traffic"] == 1
+    assert got["win-share"] == 0.5
     assert got["coverage"] == got["precision"] == got["defect-cut-triggered"] == 0
 
 

@@ -35,6 +35,9 @@ PERMISSIONS_OF = {
     "fsdd": ("yes", "yes"),  # CC BY-SA 4.0
     "name_databases": ("unclear", "unclear"),  # Unlicense; lists collected from web sites, terms not stated
     "hackernews": ("unclear", "unclear"),  # no licence of the posts in either repository
+    "jester5k": ("unclear", "no"),  # ratings free for research with citation; package GPL-2
+    "jokeapi": ("yes", "yes"),  # MIT
+    "official_joke_api": ("yes", "yes"),  # MIT
     "nlu_eval_hwu64": ("yes", "yes"),  # CC BY 4.0
     "slurp": ("yes", "yes"),  # CC BY 4.0 (text)
     "snips": ("unclear", "unclear"),  # upstream asks for citation, no licence file

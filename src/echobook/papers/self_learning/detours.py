@@ -8,7 +8,7 @@ directly and succeeds now and then, so that whoever looks one move ahead has som
 0 nobody needs a detour, and depth must not matter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -78,6 +78,24 @@ def needed_detours(graph: SessionGraph, rules: MiningRules) -> pd.DataFrame:
     return proposed.assign(
         direct=[near[place, graph.chain.index(state)] for place, state in enumerate(proposed.state)]
     )
+
+
+def staying_or_going(graph: SessionGraph, texts: Iterable[str], rules: MiningRules) -> pd.DataFrame:
+    """For each of `texts` that the graph knows: the score of staying, and the best score of any other state.
+
+    Staying is the state that the text is mostly understood as. Where it scores higher, nothing is mined: the
+    users of one state want different things, and no single target outweighs those who remain.
+    """
+    known = [text for text in graph.texts if text in set(texts)]
+    if not known:
+        return pd.DataFrame({"text": [], "stay": [], "go": []})
+    places = {text: place for place, text in enumerate(graph.texts)}
+    rows = np.array([places[text] for text in known], dtype=np.int64)
+    scores, own = score(graph, rows, rules).toarray(), graph.readings[rows].toarray().argmax(axis=1)
+    each = np.arange(len(rows))
+    stay = scores[each, own]
+    scores[each, own] = 0.0
+    return pd.DataFrame({"text": known, "stay": stay, "go": scores.max(axis=1)})
 
 
 def repaired_late(log: pd.DataFrame) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 defect         a request whose interpretation is not the user's goal
 defect cut     (defects without - defects with) / defects without, on all or on rewritten traffic
 wins, losses   requests put right and put wrong; per pair: texts whose success rose or fell
+win share      rewrites that win / rewrites that win or lose, at least one of each
 coverage       defective requests put right / defective requests
 precision      rewritten requests that end at the goal / rewritten requests
 
@@ -35,11 +36,13 @@ def measures(judged: pd.DataFrame) -> dict[str, float]:
     """The chapter's measures; ratios of wins to losses count at least one of each: 1 without a rewrite."""
     gain = judged.after.astype(int) - judged.before.astype(int)
     pairs = gain[judged.rewritten].groupby(judged.text[judged.rewritten]).sum()
+    up, down = max(1, int((pairs > 0).sum())), max(1, int((pairs < 0).sum()))
     wins, losses, defects = int((gain > 0).sum()), int((gain < 0).sum()), int((~judged.before).sum())
     touched = judged[judged.rewritten]
     touched_defects = int((~touched.before).sum())
     return {
-        "win-loss-pairs": max(1, int((pairs > 0).sum())) / max(1, int((pairs < 0).sum())),
+        "win-loss-pairs": up / down,
+        "win-share": up / (up + down),
         "win-loss-traffic": max(1, wins) / max(1, losses),
         "defect-cut": (wins - losses) / max(1, defects),
         "defect-cut-triggered": (wins - losses) / max(1, touched_defects),
