@@ -316,31 +316,38 @@ references["mixed"]["alone"] = experiment.local_only(
 
 
 # %% tags=["hide-input"]
-def record_scores(metric, world, scores, weighting="all", items=True):
-    """Record an accuracy with the scores of its items, for intervals to draw."""
-    weights = worlds[world].test.weights[weighting]
-    kept = {"items": scores, "weights": weights} if items else {}
+drawn = {  # metrics whose items some test draws
+    name
+    for finding in chapter.claims.findings
+    for test in finding.tests
+    for name in (test.metric, test.against)
+}
+
+
+def record_items(metric, scores, weights):
+    """Record a weighted mean of item scores; the scores too where a test draws them."""
     value = scores @ weights / weights.sum()
+    kept = {"items": scores, "weights": weights} if metric in drawn else {}
     return chapter.record(metric, value, unit="accuracy", **kept)
+
+
+def record_scores(metric, world, scores, weighting="all"):
+    """Record an accuracy on one of a world's tests."""
+    return record_items(metric, scores, worlds[world].test.weights[weighting])
 
 
 for name, scores in references.items():
     for which, score in scores.items():
-        record_scores(f"{name}/reference/{which}", name, score, items=False)
+        record_scores(f"{name}/reference/{which}", name, score)
 
 
 # %% tags=["hide-input"]
-judged = (*experiment.MAIN, "shuffled")  # arms that findings are about
 for name in worlds:
     for which, curve in curves[name].items():
         for point, number in at[name].named.items():
             scores = curve.at_round(number)
-            kept = which in judged and name != "personal"
-            record_scores(f"{name}/{point}/all/{which}", name, scores, items=kept)
-            for test in ("balanced", "light"):
-                record_scores(
-                    f"{name}/{point}/{test}/{which}", name, scores, test, items=False
-                )
+            for test in material.TESTS:
+                record_scores(f"{name}/{point}/{test}/{which}", name, scores, test)
             samples = curve.samples_at(number)
             chapter.record(f"{name}/{point}/samples/{which}", samples, unit="samples")
 
@@ -400,10 +407,7 @@ for name in [n for n in ("mixed", "users") if n in worlds]:
     for against in ("uniform-n", "uniform-equal"):
         difference = ends["activity-equal"] - ends[against]
         for test in material.TESTS:
-            kept = against == "uniform-n"
-            record_scores(
-                f"{name}/gain-over-{against}/{test}", name, difference, test, items=kept
-            )
+            record_scores(f"{name}/gain-over-{against}/{test}", name, difference, test)
 
 # %% [markdown]
 # **Periods.** Four periods; intents appear, activity shifts; selection by activity and uniform selection, continually and with all data
@@ -433,15 +437,6 @@ for name, world in yearly.items():
         pooled[name, period] = experiment.run_at_once(
             world, arm("activity-equal"), budget, **how, period=period
         )
-
-
-# %% tags=["hide-input"]
-def record_items(metric, scores, weights):
-    """Record a weighted mean of item scores together with the scores."""
-    value = scores @ weights / weights.sum()
-    kept = {"items": scores, "weights": weights}
-    return chapter.record(metric, value, unit="accuracy", **kept)
-
 
 # %% tags=["hide-input"]
 for name in yearly:
