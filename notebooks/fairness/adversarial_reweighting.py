@@ -102,7 +102,7 @@ plan = Plan(steps=steps, speakers=batch)
 #
 # $$ q_i = \tfrac12 \Bigl(1 + \frac{f_i}{\bar f}\Bigr) . $$ (eq-reweighting-weights)
 #
-# The original leaves out the half; its weights have mean 2, and so has every step of the learner. The three formulations:
+# The original leaves out the half; its weights have mean 2, which doubles the gradient. The three formulations:
 #
 # - **APS**, accumulated pairwise similarity: $\frac1N \sum_i q_i \ell_i$, the adversary sees the embedding.
 # - **PL**, pseudo-labels: the same, the adversary sees the region as well.
@@ -156,7 +156,8 @@ four = Trials(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, Tru
 equal_error(four.curve()), min_dcf(four.curve(), prior=0.5)
 
 # %% [markdown]
-# An EER is no mean over trials, and trials share speakers. What a speaker contributes is measured by leaving them out, and these
+# An EER is no mean over trials, and trials share speakers. What a speaker contributes is measured by leaving them out: at the threshold $t$ their trials change
+# FRR and FAR, and with the slopes $f$ and $g$ of the two rates the crossing moves by $(g\,\Delta \mathrm{FRR} + f\,\Delta \mathrm{FAR}) / (f + g)$. These
 # contributions are what intervals over speakers are made of; drawing speakers with replacement must give about the same error.
 
 # %%
@@ -372,7 +373,7 @@ for name, two in skewed.items():
     for arm, run in two.items():
         one = run.rates()
         record_measure(f"{name}/eer/all/{arm}", one, groups.rate_of("all"))
-        record_measure(f"{name}/gap/sex/{arm}", one, groups.gap("f", "m"))
+        record_measure(f"{name}/lag/women/{arm}", one, groups.lag("f", "m"))
         for group in ("f", "m"):
             chapter.record(f"{name}/eer/{group}/{arm}", one.full[group], unit="EER")
     women, men = (material.mask_of(spoken, sex=sex) for sex in ("f", "m"))
@@ -489,9 +490,9 @@ with figure_style():
 # {result}`adversarial-reweighting:main/gap/age/pw|.3f`, control {result}`adversarial-reweighting:main/gap/age/shuffled|.3f`.
 #
 # (adversarial-c8)=
-# **C8**, {verdict}`adversarial-reweighting:C8`. Synthetic voices, few women in training: sex gap without weights
-# {result}`adversarial-reweighting:imbalanced/gap/sex/baseline|.3f`, with PW {result}`adversarial-reweighting:imbalanced/gap/sex/pw|.3f`; with equal parts
-# {result}`adversarial-reweighting:even/gap/sex/baseline|.3f` without weights.
+# **C8**, {verdict}`adversarial-reweighting:C8`. Synthetic voices: how far women's rate is above men's. Few women in training, no weights
+# {result}`adversarial-reweighting:imbalanced/lag/women/baseline|.3f`; with PW {result}`adversarial-reweighting:imbalanced/lag/women/pw|.3f`; equal parts, no
+# weights {result}`adversarial-reweighting:even/lag/women/baseline|.3f`. Below zero, men fare worse.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels: cumulative distributions of the weights of pairs by group, and weight against loss in bins."}, "figure": {"caption": "This run, PW: left, weights of genuine pairs by group of the second attribute; right, mean weight by tenth of the loss within a batch.", "name": "fig-adversarial-weights"}}
 speaker, weight, loss = (
@@ -535,8 +536,9 @@ chapter.table(
 # ## Ablations and controls
 #
 # On the first fold of each seed: the binary form, the other control, known groups, and PW with one thing changed (`all_ablations` adds weights by loss, other
-# numbers of regions, other rates, no pre-training, products, maxima, and either kind of pairs alone). `mean-two` is PW with ARL's weights, whose steps
-# are twice as large; `baseline-double-rate` shows what that alone does.
+# numbers of regions, other rates, no pre-training, products, maxima, and either kind of pairs alone). `mean-two` is PW with ARL's weights for genuine pairs.
+# Adam divides by the size of recent gradients, so that a doubled loss hardly changes its steps; with plain gradient descent it would double them, as
+# `baseline-double-rate` does.
 
 # %% tags=["hide-input"]
 names = ["baseline", "pw", "shuffled", *(arm.name for arm in one_fold)]
@@ -564,7 +566,7 @@ rows = [
             head: said(f"{name}/{metric}/{arm}")
             for head, metric in (
                 ("all", "eer/all"), ("women", "eer/f"),
-                ("men", "eer/m"), ("gap", "gap/sex"))
+                ("men", "eer/m"), ("women less men", "lag/women"))
         },
     }
     for name in ("imbalanced", "even")
@@ -722,8 +724,8 @@ equal = level.splits["imbalanced"].train.tolist() == level.splits["even"].train.
 # two questions, and the verdicts answer them apart. Here children weighed {result}`adversarial-reweighting:main/weight-ratio/age/pw|.2f` times as much as
 # adults, and everybody's EER was {result}`adversarial-reweighting:main/eer/all/baseline|.3f` without weights and
 # {result}`adversarial-reweighting:main/eer/all/pw|.3f` with them. The control to ask for deals the adversary's own weights to other samples: it
-# has the same weights and none of the information. Weights with mean two are a larger learning rate, to be divided by the mean or compared with a
-# baseline at twice the rate. Trials share speakers, so count speakers, not trials, before any word about a gap between groups.
+# has the same weights and none of the information. Weights with mean two are a larger learning rate wherever the optimiser does not
+# divide it out. Trials share speakers, so count speakers, not trials, before any word about a gap between groups.
 
 # %% tags=["hide-input"]
 chapter.finish()

@@ -434,20 +434,27 @@ chapter.table(
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels, one a label. Each model is a point: AUC over all told jokes to the right, AUC at a moment upwards, lines at one half."}, "figure": {"caption": "This run: what the paper's measure says of a model, and how well it ranks the jokes that a customer can be told.", "name": "fig-joke-two-readings"}}
 with figure_style():
-    figure, panels = plt.subplots(1, 2, figsize=(9, 3.6))
+    figure, panels = plt.subplots(1, 2, figsize=(10, 3.6))
+    points = pd.DataFrame(
+        {"label": label, "model": name, "pooled": m["pooled"], "choice": m["choice"]}
+        for (label, name), m in measured.items()
+        if name != "oracle"
+    )
+    names = points[points.label == "back"].model.tolist()
+    colours = dict(zip(names, palette() * 2, strict=False))
     for axes, label in zip(panels, LABELS, strict=True):
-        for name in [n for one, n in measured if one == label and n != "oracle"]:
-            means = measured[label, name]
-            axes.scatter(means["pooled"], means["choice"], s=22)
-            at = (means["pooled"], means["choice"])
-            axes.annotate(
-                name, at, fontsize=7, xytext=(3, 3), textcoords="offset points"
-            )
+        part = points[points.label == label]
+        sns.scatterplot(
+            part, x="pooled", y="choice", hue="model", style="model", s=45,
+            hue_order=names, style_order=names, palette=colours,
+            ax=axes, legend=label == "back",
+        )  # fmt: skip
         axes.axhline(0.5, color="0.5", linewidth=0.8)
         axes.axvline(0.5, color="0.5", linewidth=0.8)
         axes.set(
             xlabel="AUC over all told jokes", ylabel="AUC at a moment", title=label
         )
+    sns.move_legend(panels[1], "center left", bbox_to_anchor=(1.02, 0.5), fontsize=7)
     figure.tight_layout()
 
 # %% [markdown]

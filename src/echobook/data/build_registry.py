@@ -25,6 +25,7 @@ from echobook.data.registry import (
 SOURCE_COLUMNS = ("dataset", "file", "repo", "commit", "path_in_repo", "sha256", "bytes", "licence")
 # (redistribution, commercial use), from the licence texts; "unclear" where no licence of the data was read.
 PERMISSIONS_OF = {
+    "allrecipes_tastyr": ("yes", "yes"),  # CC0
     "an4-mfcc": ("yes", "yes"),  # BSD-style, CMU
     "arabic_speech_commands": ("yes", "yes"),  # CC BY 4.0
     "atis": ("unclear", "unclear"),  # LDC material behind a repository of Apache-2.0
@@ -33,6 +34,9 @@ PERMISSIONS_OF = {
     "fb_multilingual_en": ("unclear", "unclear"),  # upstream licence is not in the repository
     "fbai_deep_bias": ("yes", "yes"),  # MIT; the transcripts are LibriSpeech's, CC BY 4.0
     "fsdd": ("yes", "yes"),  # CC BY-SA 4.0
+    "lastfm_kgcn": ("unclear", "no"),  # MIT repository; listening data for non-commercial research upstream
+    "mealrec_plus_H": ("unclear", "unclear"),  # no licence stated; citation requested
+    "molweni-dp": ("yes", "yes"),  # Apache-2.0
     "name_databases": ("unclear", "unclear"),  # Unlicense; lists collected from web sites, terms not stated
     "hackernews": ("unclear", "unclear"),  # no licence of the posts in either repository
     "jester5k": ("unclear", "no"),  # ratings free for research with citation; package GPL-2
@@ -45,6 +49,7 @@ PERMISSIONS_OF = {
     "squad_nqg": ("unclear", "unclear"),  # licence of the text not in the repository
     "stackoverflow20": ("unclear", "unclear"),  # MIT repository; titles by their writers, CC BY-SA upstream
     "trecqa": ("no", "no"),  # newswire; no licence of the data
+    "ubuntu-irc": ("yes", "yes"),  # CC BY 4.0
     "wikiqa": ("no", "no"),  # Microsoft Research Data License: research and technology development only
 }
 

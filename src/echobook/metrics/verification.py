@@ -150,7 +150,7 @@ def equal_error(curve: ErrorCurve, interpolation: str = "linear") -> EqualError:
         share = -gap[before] / (gap[after] - gap[before])
         rate = curve.frr[before] + share * (curve.frr[after] - curve.frr[before])
         top = curve.thresholds[after] if np.isfinite(curve.thresholds[after]) else curve.thresholds[before]
-        threshold = curve.thresholds[before] + share * (top - curve.thresholds[before])
+        threshold = (1 - share) * curve.thresholds[before] + share * top
         return EqualError(float(rate), float(threshold))
     place = int(np.argmin(np.abs(gap)))
     both = (curve.frr[place], curve.far[place])

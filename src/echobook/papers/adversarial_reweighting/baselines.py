@@ -102,7 +102,7 @@ class Leaky(Reweighting):
 
 
 class MeanTwo(Reweighting):
-    """ARL's own scale: weights with mean 2, so that every step is twice as large."""
+    """ARL's own scale: weights with mean 2, which double the loss of genuine pairs."""
 
     def step(self, s: Float[Tensor, "N N"], batch: Batch) -> PairWeights:
         """Positive weights twice as large."""

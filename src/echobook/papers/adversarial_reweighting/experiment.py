@@ -105,7 +105,7 @@ MORE_ABLATIONS = (
 # The group with the higher error rate in pilot runs, then the other one, by corpus and attribute.
 WORSE = {
     "speechocean762": {"sex": ("m", "f"), "age": ("child", "adult")},
-    "voices": {"sex": ("f", "m"), "accent": ("uk", "us")},
+    "voices": {"sex": ("m", "f"), "accent": ("uk", "us")},
 }
 
 

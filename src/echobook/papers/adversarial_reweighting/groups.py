@@ -4,14 +4,17 @@ Trials are all pairs of utterances of the judged speakers. A group's trials are 
 are in the group (the harder choice: impostors of one's own group), and each group has its own equal-error
 threshold; `at_one_threshold` gives the groups' FRR and FAR at everybody's threshold, too.
 
-An equal error rate is no mean of items, so an interval over speakers needs more than item scores. For speaker
-s let theta_-s be the figure without the trials of s. Then
+An equal error rate is no mean of items, so an interval over speakers needs more than item scores. Left out
+one at a time, speakers move a crossing in jumps, and a jackknife of jumps is wrong as that of a median is. So
+the crossing is linearised: with r the rate, t its threshold, and slopes f of FRR and g of -FAR around it,
 
+    theta_-s = r + [ g (FRR_-s(t) - FRR(t)) + f (FAR_-s(t) - FAR(t)) ] / (f + g)
     x_s = theta + (S - 1) (mean over r of theta_-r - theta_-s)
 
-are S numbers with mean theta whose spread is the jackknife's (Efron and Tibshirani 1993, chapter 11):
-recorded as items, they give the book's intervals their speakers. `bootstrap` draws speakers with replacement
-instead, as a second opinion: trial (i, j) counts as often as both were drawn together.
+The x_s are S numbers with mean theta whose spread is the jackknife's of the linear figure (Efron and
+Tibshirani 1993, chapter 11): recorded as items, they give the book's intervals their speakers. The slopes are
+those between the points where FRR - FAR is -r and r. `bootstrap` draws speakers with replacement instead, as
+a second opinion: trial (i, j) counts as often as both were drawn together.
 
 Axes: U utterances, N trials, S speakers, L slices (everybody, each group, each cell), B draws.
 """
@@ -24,8 +27,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from echobook.metrics.verification import Trials, equal_error
+from echobook.metrics.verification import ErrorCurve, Trials, equal_error
 
+ROUNDING = 1e-12  # of cosines: the threshold may be one of the scores
 Speakers = Int[np.ndarray, " N"]
 Measure = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
@@ -80,22 +84,25 @@ class ScoredFold:
         """Equal error rate of one slice; `times` as in :meth:`rates`."""
         trials, a, b = self.trials(name)
         weights = None if times is None else np.where(a == b, times[a], times[a] * times[b])
-        try:
-            return equal_error(trials.curve(weights)).rate
-        except ValueError as error:
-            raise ValueError(f"group {name!r}, some speakers left out: {error}; it is too small") from error
+        return equal_error(trials.curve(weights)).rate
 
     def without_each(self, judged: Int[np.ndarray, " S"]) -> dict[str, Float[np.ndarray, " S"]]:
-        """Rates without the trials of one speaker, for each of some; those of another fold change nothing."""
-        full, found = self.rates(), {}
-        for name, inside in self.slices.items():
-            found[name] = np.full(len(judged), full[name])
-            for place, speaker in enumerate(judged):
-                if inside[speaker] and (self.speaker == speaker).any():
-                    times = np.ones(len(inside))
-                    times[speaker] = 0.0
-                    found[name][place] = self.rate(name, times)
-        return found
+        """Linearised rates without the trials of one speaker, for each of some speakers.
+
+        Those of another fold change nothing. Raises ValueError naming a slice of two speakers or fewer.
+        """
+        return {name: self._without(name, len(self.slices[name]))[judged] for name in self.slices}
+
+    def _without(self, name: str, size: int) -> Float[np.ndarray, " S"]:
+        trials, a, b = self.trials(name)
+        curve = trials.curve()
+        found = equal_error(curve)
+        genuine = np.asarray(trials.genuine)
+        accepted = np.asarray(trials.scores) >= found.threshold - ROUNDING
+        frr = _left_out(a, b, genuine, ~accepted, size, name)
+        far = _left_out(a, b, ~genuine, accepted, size, name)
+        of_frr = frr_share(curve, found.rate)
+        return found.rate + of_frr * frr + (1 - of_frr) * far
 
     def at_one_threshold(self) -> pd.DataFrame:
         """FRR and FAR of each slice at the equal-error threshold of all."""
@@ -106,6 +113,34 @@ class ScoredFold:
             frr, far = trials.curve().at(threshold)
             rows.append({"group": name, "FRR": frr, "FAR": far})
         return pd.DataFrame(rows)
+
+
+def frr_share(curve: ErrorCurve, rate: float) -> float:
+    """g / (f + g): how much a change of the FRR counts in the crossing; the rest is the FAR's.
+
+    Slopes are taken between the points where FRR - FAR is minus and plus `rate` (at least a hundredth).
+    """
+    gap, width = curve.frr - curve.far, max(rate, 0.01)
+    low, high = np.searchsorted(gap, [-width, width])
+    low, high = max(int(low) - 1, 0), min(int(high), len(gap) - 1)
+    f, g = curve.frr[high] - curve.frr[low], curve.far[low] - curve.far[high]
+    return float(g / (f + g))
+
+
+def _left_out(
+    a: Speakers, b: Speakers, kind: np.ndarray, wrong: np.ndarray, size: int, name: str
+) -> Float[np.ndarray, " S"]:
+    """Change of an error rate over trials of one kind when the trials of each speaker are left out."""
+
+    def count(chosen: np.ndarray) -> Int[np.ndarray, " S"]:
+        both = np.bincount(a[chosen], minlength=size) + np.bincount(b[chosen], minlength=size)
+        return both - np.bincount(a[chosen & (a == b)], minlength=size)
+
+    trials, errors = count(kind), count(kind & wrong)
+    left = kind.sum() - trials
+    if (left <= 0).any():
+        raise ValueError(f"group {name!r}: nothing is left without speaker {int(np.argmin(left))}; too small")
+    return ((kind & wrong).sum() - errors) / left - (kind & wrong).sum() / kind.sum()
 
 
 @dataclass(frozen=True)
@@ -129,6 +164,11 @@ class GroupRates:
             {name: float(np.mean([one[name] for one in full])) for name in names},
             {name: np.mean([one[name] for one in without], axis=0) for name in names},
         )
+
+
+def lag(behind: str, ahead: str) -> Measure:
+    """Rate of one group less that of another."""
+    return lambda rates: np.asarray(rates[behind] - rates[ahead])
 
 
 def gap(left: str, right: str) -> Measure:

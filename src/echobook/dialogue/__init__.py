@@ -1,0 +1,1 @@
+"""Conversations of several people: who answers whom, and which messages belong together."""
