@@ -43,6 +43,7 @@ PERMISSIONS_OF = {
     "jokeapi": ("yes", "yes"),  # MIT
     "official_joke_api": ("yes", "yes"),  # MIT
     "nlu_eval_hwu64": ("yes", "yes"),  # CC BY 4.0
+    "reddit_top2013": ("yes", "yes"),  # PDDL 1.0, stated by the repository
     "slurp": ("yes", "yes"),  # CC BY 4.0 (text)
     "snips": ("unclear", "unclear"),  # upstream asks for citation, no licence file
     "speechocean762": ("yes", "yes"),  # README: free for commercial and non-commercial use

@@ -29,7 +29,7 @@ class Posts:
     """Posts in order of time.
 
     Attributes:
-        frame: user, text, label (site), time; index 0..N-1.
+        frame: user, text, label (site), time, sample (the first file that has the post); index 0..N-1.
         use: what was used, for the results file.
         dropped: posts left out, by reason.
     """
@@ -49,7 +49,7 @@ def load_posts(folder: Path, *, sites: int = 20) -> Posts:
     by_id: dict[str, dict[str, object]] = {}
     for name in FILES:
         for post in read_posts(folder / name):
-            by_id.setdefault(str(post["id"]), post)
+            by_id.setdefault(str(post["id"]), post | {"sample": name})
     dropped = Counter({"without a link": sum(post["label"] is None for post in by_id.values())})
     linked = Counter(str(post["label"]) for post in by_id.values() if post["label"] is not None)
     if len(linked) < sites:

@@ -32,8 +32,8 @@ def inclusion_probabilities(
         m: devices drawn, 1 to C.
 
     Raises:
-        ValueError: m out of range, a weight that is not finite and positive, a span of weights that is too
-            wide.
+        ValueError: m out of range, a weight that is not finite and positive,
+            weights that span too much.
     """
     clients = len(weights)
     if not 1 <= m <= clients:
@@ -49,10 +49,9 @@ def inclusion_probabilities(
         if abs(found.sum() - m) < 1e-9:
             return found
         nodes *= 2
-    raise ValueError(
-        f"weights: from {weights.min():g} to {weights.max():g} with m = {m} of {clients} is too wide a span "
-        "for the integral; set a least weight, or choose fewer"
-    )
+    span = f"from {weights.min():g} to {weights.max():g} with m = {m} of {clients}"
+    wide = f"weights: {span} is too wide a span for the integral"
+    raise ValueError(f"{wide}; set a least weight, or choose fewer")
 
 
 def _integral(rates: Float[np.ndarray, " C"], m: int, nodes: int) -> Float[np.ndarray, " C"]:

@@ -143,8 +143,8 @@ def run_round(
         update = sum(mapper(shard_update, tasks))
         new = (theta + federation.server_rate * update).astype(np.float32)
     if not np.isfinite(new).all():
-        rate = federation.local.rate
-        raise Diverged(f"round {number}: the weights diverged; try a lower rate than {rate}")
+        lower = f"try a lower rate than {federation.local.rate}"
+        raise Diverged(f"round {number}: the weights diverged; {lower}")
     return State(number, new, chosen, int(counts.sum()) * federation.local.epochs)
 
 
