@@ -22,7 +22,14 @@ from echobook.papers.dp_sgd_nlu.experiment import (
     stopped_epoch,
 )
 from echobook.papers.dp_sgd_nlu.keeping import Keeper
-from echobook.papers.dp_sgd_nlu.material import Coded, Material, build_material, plant_canaries, split_parts
+from echobook.papers.dp_sgd_nlu.material import (
+    Coded,
+    Material,
+    build_material,
+    code,
+    plant_canaries,
+    split_parts,
+)
 from echobook.papers.dp_sgd_nlu.method import MicroBatches
 from echobook.papers.dp_sgd_nlu.model import LSTM, build_bilstm, joint_losses
 from echobook.papers.dp_sgd_nlu.own_data import read_marked, train_privately
@@ -60,7 +67,7 @@ def test_canaries_get_another_intent_and_nothing_else_changes() -> None:
         plant_canaries(rows, 21, ["x", "y"], np.random.default_rng(0))
 
 
-def test_words_that_members_do_not_hold_are_unknown_and_batches_are_padded(material: Material) -> None:
+def test_words_that_dev_does_not_hold_are_unknown_and_batches_are_padded(material: Material) -> None:
     known = set(material.vocabulary)
     for row, numbers in zip(material.parts["test"], material.coded["test"].words, strict=True):
         assert [n == 1 for n in numbers] == [w.lower() not in known for w in row.words]
@@ -69,6 +76,16 @@ def test_words_that_members_do_not_hold_are_unknown_and_batches_are_padded(mater
     assert batch.mask.sum(1).tolist() == lengths
     assert batch.words.shape[1] == max(lengths)
     assert (batch.tags[batch.mask == 0] == -100).all()
+
+
+def test_the_vocabulary_does_not_tell_members_from_others(material: Material) -> None:
+    """Coded with members and others exchanged, every utterance keeps its numbers."""
+    parts = material.parts
+    swapped = parts | {"members": parts["others"], "others": parts["members"]}
+    coded, vocabulary = code(swapped, material.tags, material.intents)
+    assert vocabulary == material.vocabulary
+    assert coded["others"].words == material.coded["members"].words
+    assert coded["members"].words == material.coded["others"].words
 
 
 @pytest.mark.parametrize("backwards", [False, True])

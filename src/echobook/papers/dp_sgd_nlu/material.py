@@ -3,7 +3,7 @@
 *members* are trained on, *others* are as many utterances of the same kind that are not: the attack has to
 tell the two apart. *dev* chooses learning rates and stopping points; *test* is for the recorded figures.
 Canaries are members whose intent is drawn at random. Word numbers: 0 padding, 1 unknown; a word is known
-when the members hold it."""
+when dev holds it: words of the members would tell them from the others, and no accountant counts that."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,8 +105,8 @@ def plant_canaries(
 def code(
     parts: dict[str, list[Tagged]], tags: list[str], intents: list[str]
 ) -> tuple[dict[str, Coded], list[str]]:
-    """Numbers for all parts, and the vocabulary: words of the members only."""
-    known = sorted({word.lower() for row in parts["members"] for word in row.words})
+    """Numbers for all parts, and the vocabulary: words of dev, which no private step reads."""
+    known = sorted({word.lower() for row in parts["dev"] for word in row.words})
     number = {word: place + 2 for place, word in enumerate(known)}
     tag_of, intent_of = ({name: i for i, name in enumerate(names)} for names in (tags, intents))
     coded = {
