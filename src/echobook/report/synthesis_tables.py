@@ -25,7 +25,7 @@ from echobook.report.synthesis import (
 from echobook.report.tables import table
 
 Address = Callable[[str, str], str]
-WIDE = '<div class="scoreboard-box">'
+WIDE = '<div class="scoreboard-box synthesis-box">'
 
 
 def _shown(frame: pd.DataFrame, name: str, caption: str, **options: object) -> str:
