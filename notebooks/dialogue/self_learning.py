@@ -610,7 +610,7 @@ chapter.record(
     "detours/late-repairs", late / max(1, repaired), unit="share", n=repaired
 )
 same = np.mean([tables["depth-1"].get(t) == r for t, r in tables["chain"].items()])
-chapter.record("detours/same-rewrites", same if kept.size else 1.0, unit="share")
+_ = chapter.record("detours/same-rewrites", same if kept.size else 1.0, unit="share")
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Lines of the share of right rewrites found against the share of goals that need a detour: depth one falls, depths two and five stay."}, "figure": {"caption": "The generated log, this run: right rewrites found by depth, against the share of goals that are reached by a detour only.", "name": "fig-self-learning-detours"}}
 with figure_style():
@@ -735,7 +735,7 @@ spread_out = (missed.go_pooled / missed.go_own).mean() if len(missed) else 0.0
 chapter.record("states/stays-among-missed", stays, unit="share of texts", n=len(missed))
 chapter.record("states/best-target-pooled", spread_out, unit="ratio", n=len(missed))
 per_state = graph.readings.shape[0] / graph.chain.size
-chapter.record("states/texts-per-state", per_state, unit="texts")
+_ = chapter.record("states/texts-per-state", per_state, unit="texts")
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Scatter, one dot a rewritten text: the best target's score from the text's own moves against the one from its state's pooled moves, with the diagonal."}, "figure": {"caption": "Texts with a rewrite in this run: the best target's score, where a state is the text and where it is what the text is understood as.", "name": "fig-self-learning-states"}}
 with figure_style():
@@ -942,7 +942,7 @@ for size, value in zip(sizes[1:], local, strict=True):
     chapter.record(metric, value, unit="exponent", timing=True)
 chapter.record("scale/last-exponent", local[-1], unit="exponent", timing=True)
 speed = sizes[-1] / seconds[-1]
-chapter.record("scale/turns-per-second", speed, unit="turns/s", timing=True)
+_ = chapter.record("scale/turns-per-second", speed, unit="turns/s", timing=True)
 
 # %% [markdown]
 # Solving a chain of ten thousand states and a hundred thousand edges, and looking up one request in the table that
@@ -964,7 +964,7 @@ start = time.process_time()
 for text in first.text:
     server.rewrite(text)
 each = 1e6 * (time.process_time() - start) / len(first)
-chapter.record("scale/lookup-microseconds", each, unit="us", timing=True)
+_ = chapter.record("scale/lookup-microseconds", each, unit="us", timing=True)
 
 # %% [markdown]
 # The same program runs on Spark; only the table comes from elsewhere. The tests compare its counts with DuckDB's, cell
