@@ -114,6 +114,13 @@ def test_interval_over_seeds_is_students(make):
     assert wider.high > found.high
 
 
+def test_two_seeds_have_an_interval(make):
+    """By hand: values .1 and .3, mean .2, standard error .1, Student's t with one degree 12.706."""
+    results = [make({"a": value}, seed=seed) for seed, value in enumerate((0.1, 0.3))]
+    found = interval(criterion(resampling={"unit": "seeds"}), results)
+    assert (found.low, found.high) == pytest.approx((0.2 - 1.2706, 0.2 + 1.2706), abs=1e-4)
+
+
 def test_seeds_alone_bring_no_error_of_items(make):
     values = [0.3, 0.9, 0.4]
     results = [make({"a": value}, seed=seed) for seed, value in enumerate(values)]
