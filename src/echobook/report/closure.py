@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from echobook.report.errors import ReportError
@@ -41,18 +42,24 @@ def closure(path: Path | str, source: Path) -> list[Path]:
 def _imports(path: Path, top: Path) -> Iterator[Path]:
     """Yield the files below `top` that the import statements of `path` load."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        statements = _import_statements(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise ReportError(f"{path}:{error.lineno}: not Python: {error.msg}; correct the line") from error
-    for node in ast.walk(tree):
+    for node in statements:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from _files(top, alias.name)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             module = _absolute(node, path, top)
             yield from _files(top, module)
             for alias in node.names:
                 yield from _files(top, f"{module}.{alias.name}")
+
+
+@lru_cache(maxsize=4096)
+def _import_statements(text: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """Return the import statements of a source text; chapters share most modules, so texts are kept."""
+    return tuple(node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom))
 
 
 def _absolute(node: ast.ImportFrom, path: Path, top: Path) -> str:
